@@ -1,0 +1,42 @@
+# Every target sets up what it needs and says so. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CLUSTER ?= auto
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: venv
+venv: $(READY) ## Make the virtual environment with pinned packages
+
+$(READY): pyproject.toml constraints.txt
+	@echo "==> virtual environment in $(VENV), packages as pinned in constraints.txt"
+	$(PYTHON) -m venv $(VENV)
+	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(READY)
+
+.PHONY: lint
+lint: $(READY) ## Style, types and import contracts
+	$(BIN)/ruff check operator tests
+	$(BIN)/ruff format --check operator tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: $(READY) ## Bring the code into its format
+	$(BIN)/ruff check --fix operator tests
+	$(BIN)/ruff format operator tests
+
+.PHONY: test-unit
+test-unit: $(READY) ## Tests that need no cluster; seconds
+	$(BIN)/pytest tests/unit
+
+.PHONY: test-e2e
+test-e2e: $(READY) ## Tests on a real Kubernetes API (CLUSTER=auto|local|kind|kubeconfig)
+	$(BIN)/pytest tests/crd tests/e2e --cluster=$(CLUSTER)
+
+.PHONY: test
+test: lint test-unit test-e2e ## Everything

@@ -1,0 +1,1 @@
+"""The controller: watches MetricsStorages and makes claims, volumes, directories and archives follow."""

@@ -1,0 +1,68 @@
+"""kopf's handlers: register, call, translate. What has to happen is the reconciler's business.
+
+Deletion and quarantine raise `kopf.TemporaryError` alone, without limits of any kind: kopf releases the
+finalizer after a PermanentError, after exhausted retries, and when a filtered handler stops matching.
+"""
+
+import logging
+import random
+from collections.abc import Mapping
+from typing import Any, Final
+
+import kopf
+
+from metrics_storage import constants
+from metrics_storage.controller.reconciler import Reconciler
+from metrics_storage.model.trouble import explain
+
+_log = logging.getLogger(__name__)
+
+_CHANGE: Final = "change"
+_DELETE: Final = "delete"
+_GONE: Final = "gone"
+"""Ids of the handlers: kopf keeps them in annotations, so they outlive a release and are never renamed."""
+
+_SOON: Final = 5.0
+_LATER: Final = 60.0
+"""Seconds to the next attempt; until a person acted there is no hurry."""
+
+
+def register(registry: kopf.OperatorRegistry, reconciler: Reconciler) -> None:
+    """Register every handler for MetricsStorages."""
+    resource = (constants.GROUP, constants.VERSION, constants.PLURAL)
+
+    @kopf.on.resume(*resource, id=_CHANGE, registry=registry)
+    @kopf.on.create(*resource, id=_CHANGE, registry=registry)
+    @kopf.on.update(*resource, id=_CHANGE, registry=registry)
+    async def on_change(body: kopf.Body, **_: Any) -> None:
+        try:
+            await reconciler.reconcile(body)
+        except Exception as exc:
+            # Where a person must act, an edit or the sweep comes back here; a timer would only delay the edit.
+            if not explain(exc).stalled:
+                raise again(exc) from exc
+
+    @kopf.on.delete(*resource, id=_DELETE, registry=registry)
+    async def on_delete(body: kopf.Body, **_: Any) -> None:
+        try:
+            await reconciler.finalize(body)
+        except Exception as exc:
+            raise again(exc) from exc
+
+    @kopf.on.event(*resource, id=_GONE, registry=registry, when=_has_gone)
+    async def on_gone(uid: str, **_: Any) -> None:
+        try:
+            await reconciler.forget(uid)
+        except Exception as exc:
+            _log.warning("journal entry %s is left to the sweep: %s", uid, exc)
+
+
+def again(exc: Exception) -> kopf.TemporaryError:
+    """The one answer to every error: keep the data and come back, not all at the same moment."""
+    trouble = explain(exc)
+    delay = _LATER if trouble.stalled else _SOON
+    return kopf.TemporaryError(f"{trouble.reason}: {trouble.message}", delay=delay * random.uniform(0.8, 1.2))  # noqa: S311
+
+
+def _has_gone(event: Mapping[str, Any], **_: Any) -> bool:
+    return bool(event["type"] == "DELETED")

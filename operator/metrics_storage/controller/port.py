@@ -1,0 +1,106 @@
+"""What the controller asks of an engine, and the engine of this process behind it.
+
+The protocol is small and asynchronous so that an engine on another node can stand behind it too.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Collection
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Protocol, TypeVar
+
+from metrics_storage.engine.engine import Ensured, StorageEngine
+from metrics_storage.engine.usage import Usage
+from metrics_storage.errors import ArchiveError
+from metrics_storage.model.identity import Identity
+from metrics_storage.model.record import Record
+from metrics_storage.model.spec import StorageSpec
+
+_T = TypeVar("_T")
+
+
+class Engine(Protocol):
+    """The life of storage directories; `StorageEngine` says what each step means and raises."""
+
+    async def find(self, uid: str) -> Record | None:
+        """What is known about a uid."""
+
+    async def uids(self) -> Collection[str]:
+        """Every uid that something is known about."""
+
+    async def ensure(self, identity: Identity, spec: StorageSpec) -> Ensured:
+        """Make the directory, or see that it is there and as it should be."""
+
+    async def latch(self, identity: Identity, reason: str, requested_at: str) -> Record:
+        """Take a request for quarantine, for good."""
+
+    async def archive(self, identity: Identity) -> Record:
+        """Archive the directory of a latched quarantine, once nobody uses it any more."""
+
+    async def remove(self, identity: Identity) -> Record:
+        """Remove the directory."""
+
+    async def retain(self, identity: Identity) -> Record:
+        """Leave the directory to its owner."""
+
+    async def check_never_made(self, identity: Identity, *, claimed: bool) -> None:
+        """See that a uid that nothing is known about has nothing to lose."""
+
+    async def forget(self, uid: str) -> None:
+        """Drop what is known about a uid whose life is over."""
+
+    async def measure(self, identity: Identity) -> Usage | None:
+        """Usage of the directory."""
+
+
+class LocalEngine:
+    """An engine on volumes that this process has mounted; disk work runs in threads, archives in their own."""
+
+    def __init__(self, engine: StorageEngine, *, workers: int, archive_workers: int) -> None:
+        self._engine = engine
+        self._workers = ThreadPoolExecutor(workers, thread_name_prefix="disk")
+        self._archivers = ThreadPoolExecutor(archive_workers, thread_name_prefix="archive")
+        self._stopping = threading.Event()
+
+    def close(self) -> None:
+        """Interrupt archives and wait for what runs; everything goes on at the next start."""
+        self._stopping.set()
+        for pool in (self._workers, self._archivers):
+            pool.shutdown(cancel_futures=True)
+
+    async def find(self, uid: str) -> Record | None:
+        return await self._run(lambda: self._engine.find(uid))
+
+    async def uids(self) -> Collection[str]:
+        return await self._run(lambda: list(self._engine.uids()))
+
+    async def ensure(self, identity: Identity, spec: StorageSpec) -> Ensured:
+        return await self._run(lambda: self._engine.ensure(identity, spec))
+
+    async def latch(self, identity: Identity, reason: str, requested_at: str) -> Record:
+        return await self._run(lambda: self._engine.latch(identity, reason, requested_at))
+
+    async def archive(self, identity: Identity) -> Record:
+        return await self._run(lambda: self._engine.archive(identity, self._go_on), self._archivers)
+
+    async def remove(self, identity: Identity) -> Record:
+        return await self._run(lambda: self._engine.remove(identity))
+
+    async def retain(self, identity: Identity) -> Record:
+        return await self._run(lambda: self._engine.retain(identity))
+
+    async def check_never_made(self, identity: Identity, *, claimed: bool) -> None:
+        await self._run(lambda: self._engine.check_never_made(identity, claimed=claimed))
+
+    async def forget(self, uid: str) -> None:
+        await self._run(lambda: self._engine.forget(uid))
+
+    async def measure(self, identity: Identity) -> Usage | None:
+        return await self._run(lambda: self._engine.measure(identity))
+
+    async def _run(self, call: Callable[[], _T], pool: Executor | None = None) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(pool or self._workers, call)
+
+    def _go_on(self, _bytes: int, _entries: int) -> None:
+        if self._stopping.is_set():
+            raise ArchiveError("interrupted by the operator's end; archiving begins anew at the next start")

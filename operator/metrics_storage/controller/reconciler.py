@@ -1,0 +1,175 @@
+"""What has to happen to one MetricsStorage, level-based: every call looks at everything and goes on from there.
+
+Nothing here knows kopf. Errors leave as they come, after the status says them; the handlers' boundary decides
+what they mean for retries.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+from metrics_storage.controller.events import Events
+from metrics_storage.controller.port import Engine
+from metrics_storage.controller.subject import Subject, now, placed
+from metrics_storage.errors import ConflictError
+from metrics_storage.kube.api import Api
+from metrics_storage.kube.claims import Claims
+from metrics_storage.model import reasons
+from metrics_storage.model.record import Phase, Record
+from metrics_storage.model.spec import DeletionPolicy, parse_policy, parse_spec
+from metrics_storage.model.status import Findings
+from metrics_storage.model.trouble import explain
+
+_log = logging.getLogger(__name__)
+
+_CLAIM_PATIENCE: Final = 10.0
+"""Seconds that one attempt waits for a claim or volume to go; Pods that use it may need much longer."""
+
+
+class Reconciler:
+    """Makes directory, claim, volume, archive and status of a MetricsStorage follow what it asks for."""
+
+    def __init__(self, api: Api, engine: Engine, claims: Claims, events: Events) -> None:
+        self._api = api
+        self._engine = engine
+        self._claims = claims
+        self._events = events
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def reconcile(self, body: Mapping[str, Any], *, bound: bool = False, measure: bool = False) -> None:
+        """Converge a MetricsStorage that is not being deleted.
+
+        Args:
+            body: the resource.
+            bound: claim and volume were just seen to be right, so they need not be looked at again.
+            measure: also measure the directory's usage.
+        """
+        subject = Subject(body, self._api)
+        async with self._turn(subject):
+            record = await self._engine.find(subject.identity.uid)
+            if subject.quarantine_reason or (record and record.quarantine):
+                await self._quarantine(subject, record, subject.quarantine_reason)
+            else:
+                await self._provide(subject, record, bound=bound, measure=measure)
+
+    async def finalize(self, body: Mapping[str, Any]) -> None:
+        """Undo everything a MetricsStorage had, archiving it first where that is asked for.
+
+        Returns only when the journal says that the directory is gone, left to its owner, or was never made.
+        """
+        subject = Subject(body, self._api)
+        async with self._turn(subject):
+            identity = subject.identity
+            record = await self._engine.find(identity.uid)
+            if record is None:
+                await self._engine.check_never_made(identity, claimed=subject.was_provisioned)
+                await self._claims.withdraw_claim(identity, _CLAIM_PATIENCE)
+                await self._claims.withdraw_volume(identity, _CLAIM_PATIENCE)
+                return
+            if not _wants_quarantine(subject, record):
+                await self._claims.withdraw_claim(identity, _CLAIM_PATIENCE)
+                # Waiting may have taken long: an annotation that came meanwhile counts, and nothing is destroyed
+                # for an object that somebody made vanish by taking our finalizer off.
+                fresh = await subject.read_again()
+                if fresh is None:
+                    raise ConflictError(f"{identity} vanished while it was being deleted; its directory is kept")
+                subject = fresh
+            if _wants_quarantine(subject, record):
+                await self._quarantine(subject, record, _deletion_reason(subject))
+            elif parse_policy(subject.spec) is DeletionPolicy.RETAIN:
+                await self._engine.retain(identity)
+            else:
+                await self._engine.remove(identity)
+            await self._claims.withdraw_volume(identity, _CLAIM_PATIENCE)
+
+    async def forget(self, uid: str) -> None:
+        """Drop the journal entry of a MetricsStorage that has left the API server."""
+        await self._engine.forget(uid)
+
+    async def _provide(self, subject: Subject, record: Record | None, *, bound: bool, measure: bool) -> None:
+        identity = subject.identity
+        spec, _ = parse_spec(subject.spec)
+        ensured = await self._engine.ensure(identity, spec)
+        repairs = ensured.repairs
+        if not bound:
+            repairs += await self._claims.ensure(identity, spec, fresh=record is None)
+        usage = await self._engine.measure(identity) if measure else None
+        findings = Findings(
+            record=ensured.record,
+            bound=True,
+            usage={"bytes": usage.bytes, "files": usage.files, "measuredAt": now()} if usage else None,
+            **placed(self._claims.template, identity),
+        )
+        await subject.publish(findings)
+        for repair in repairs:
+            await self._events.warn(identity, reasons.REPAIRED, repair)
+        if record is None:
+            await self._events.tell(identity, reasons.PROVISIONED, f"directory {findings.path} is ready")
+
+    async def _quarantine(self, subject: Subject, record: Record | None, reason: str) -> None:
+        """Go on with a quarantine until the archive is verified and the source and its volume are gone."""
+        identity = subject.identity
+        if record is None:
+            record = (await self._engine.ensure(identity, parse_spec(subject.spec)[0])).record
+        if record.quarantine is None:
+            record = await self._engine.latch(identity, reason, now())
+            await self._events.warn(identity, reasons.QUARANTINE_REQUESTED, reason)
+        if record.phase is not Phase.GONE:
+            await self._publish(subject, record)
+            await self._claims.withdraw_claim(identity, _CLAIM_PATIENCE)
+            record = await self._engine.archive(identity)
+            await self._publish(subject, record)
+            record = await self._engine.remove(identity)
+            if record.quarantine and (archive := record.quarantine.archive):
+                message = f"{archive.path} ({archive.files} entries, sha256 {archive.sha256}) is committed and verified"
+                await self._events.tell(identity, reasons.QUARANTINED, message)
+        await self._claims.withdraw_volume(identity, _CLAIM_PATIENCE)
+        await self._publish(subject, record)
+
+    async def _publish(self, subject: Subject, record: Record) -> None:
+        await subject.publish(
+            Findings(record=record, deleting=subject.deleting, **placed(self._claims.template, subject.identity))
+        )
+
+    @asynccontextmanager
+    async def _turn(self, subject: Subject) -> AsyncIterator[None]:
+        """One at a time for each uid; what goes wrong is said in the status before it goes on its way."""
+        uid = subject.identity.uid
+        async with self._locks.setdefault(uid, asyncio.Lock()):
+            try:
+                yield
+            except Exception as exc:
+                await self._publish_trouble(subject, exc)
+                raise
+
+    async def _publish_trouble(self, subject: Subject, exc: Exception) -> None:
+        trouble = explain(exc)
+        known = any(
+            condition.get("reason") == trouble.reason and condition.get("message") == trouble.message
+            for condition in subject.status.get("conditions", ())
+        )
+        try:
+            record = await self._engine.find(subject.identity.uid)
+            place = placed(self._claims.template, subject.identity) if record else {}
+            await subject.publish(Findings(record=record, trouble=trouble, deleting=subject.deleting, **place))
+            if trouble.stalled and not known:
+                await self._events.warn(subject.identity, trouble.reason, trouble.message)
+        except Exception:
+            _log.warning("%s: the status could not say: %s", subject.identity, trouble.message, exc_info=True)
+
+
+def _wants_quarantine(subject: Subject, record: Record) -> bool:
+    """Whether a deletion has to archive first; what is condemned already is past that."""
+    if record.quarantine is not None:
+        return True
+    if record.phase not in (Phase.PROVISIONING, Phase.PROVISIONED):
+        return False
+    return bool(_deletion_reason(subject))
+
+
+def _deletion_reason(subject: Subject) -> str:
+    by_policy = parse_policy(subject.spec) is DeletionPolicy.QUARANTINE
+    return subject.quarantine_reason or ("deletionPolicy is Quarantine" if by_policy else "")

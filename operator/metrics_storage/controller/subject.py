@@ -1,0 +1,60 @@
+"""One MetricsStorage as a handler or the sweep got it, and the only writer of its status."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from metrics_storage.constants import QUARANTINE_ANNOTATION
+from metrics_storage.kube.api import Api
+from metrics_storage.kube.resources import STORAGES
+from metrics_storage.kube.volume_source import VolumeTemplate
+from metrics_storage.model.identity import Identity
+from metrics_storage.model.status import Findings, build_status, build_status_patch
+
+
+def now() -> str:
+    """The time as RFC 3339 in UTC, in whole seconds."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Subject:
+    """What the API server said about a MetricsStorage. `status` follows what `publish` writes."""
+
+    def __init__(self, body: Mapping[str, Any], api: Api) -> None:
+        metadata = body["metadata"]
+        self.identity = Identity(metadata["namespace"], metadata["name"], metadata["uid"])
+        self.generation = int(metadata["generation"])
+        self.spec: Mapping[str, Any] = body.get("spec") or {}
+        self.status: Mapping[str, Any] = dict(body.get("status") or {})
+        self.deleting = "deletionTimestamp" in metadata
+        self.quarantine_reason: str = (metadata.get("annotations") or {}).get(QUARANTINE_ANNOTATION, "").strip()
+        self._api = api
+
+    @property
+    def was_provisioned(self) -> bool:
+        """Whether the status ever said where the directory is."""
+        return bool(self.status.get("path"))
+
+    async def read_again(self) -> "Subject | None":
+        """The same MetricsStorage as it is now; None when it is gone, whatever has its name."""
+        body = await self._api.get(STORAGES, self.identity.name, self.identity.namespace)
+        if body is None or body["metadata"]["uid"] != self.identity.uid:
+            return None
+        return Subject(body, self._api)
+
+    async def publish(self, findings: Findings) -> None:
+        """Write the status that follows from the findings, where it differs from the one that stands."""
+        status = build_status(findings, self.status, generation=self.generation, now=now())
+        patch = build_status_patch(status, self.status)
+        if not patch:
+            return
+        identity = self.identity
+        body = {"metadata": {"uid": identity.uid}, "status": patch}
+        await self._api.patch(STORAGES, identity.name, body, identity.namespace, subresource="status")
+        self.status = status
+
+
+def placed(template: VolumeTemplate, identity: Identity) -> dict[str, Any]:
+    """Where a directory is, as its status says it."""
+    path = template.path(f"{identity.namespace}/{identity.directory_name}")
+    return {"path": path, "node_name": template.node_name}

@@ -1,0 +1,1 @@
+"""The library that touches the file system; it knows nothing of Kubernetes."""

@@ -1,0 +1,169 @@
+"""One entry of an archived directory, as a value and as a line of the manifest.
+
+Says what was found and what became of it; how it is read from disk or laid out in tar is decided elsewhere.
+"""
+
+from base64 import b64decode, b64encode
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from metrics_storage.engine.tree import printable
+
+MEMBER_TYPES: Final = frozenset({"directory", "file", "symlink", "fifo"})
+"""What becomes a member of the archive. Sockets mean nothing elsewhere, and device nodes would let nobody but
+root extract it, and root at a risk: both stand in the manifest only."""
+
+TYPES: Final = MEMBER_TYPES | {"socket", "block", "character", "unknown"}
+STATUSES: Final = frozenset({"ok", "changed", "vanished", "unreadable", "other-mount"})
+
+
+@dataclass(slots=True)
+class Entry:
+    """What the manifest says of one directory entry.
+
+    `status` is ok, changed (while it was read; what is stored may mix old and new), vanished (before it could
+    be read), unreadable (`error` names the errno) or other-mount (another file system begins here).
+    """
+
+    path: bytes
+    """Path in the archive, see `MemberPaths`."""
+    depth: int
+    """0 for the directory itself."""
+    type: str = "unknown"
+    status: str = "ok"
+    stored: bool = False
+    """Whether the archive has a member for it."""
+    mode: int = 0
+    """Permission bits with setuid, setgid and sticky."""
+    uid: int = 0
+    gid: int = 0
+    mtime_ns: int = 0
+    size: int = 0
+    nlink: int = 0
+    inode: int = 0
+    device: tuple[int, int] | None = None
+    """Major and minor number of a device node."""
+    target: bytes | None = None
+    """What a symbolic link says."""
+    link: bytes | None = None
+    """Path of the earlier entry that is a hard link to the same file and holds the content."""
+    xattrs: dict[bytes, bytes] = field(default_factory=dict)
+    payload: int = 0
+    """Bytes of content in the archive: for sparse files the map and the data, without the holes."""
+    sparse: bool = False
+    sha256: str | None = None
+    """Digest of the payload exactly as stored (PAX sparse 1.0 map and data for sparse files)."""
+    error: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Fields of the manifest line; `shown` is the path for people, shortened and escaped."""
+        line: dict[str, Any] = {
+            "record": "entry",
+            "path": _encode(self.path),
+            "shown": printable(self.path),
+            "depth": self.depth,
+            "type": self.type,
+            "status": self.status,
+            "stored": self.stored,
+            "mode": f"{self.mode:04o}",
+            "uid": self.uid,
+            "gid": self.gid,
+            "mtime_ns": self.mtime_ns,
+            "size": self.size,
+            "nlink": self.nlink,
+            "inode": self.inode,
+            "payload": self.payload,
+        }
+        if self.device is not None:
+            line["device"] = list(self.device)
+        if self.target is not None:
+            line["target"] = _encode(self.target)
+        if self.link is not None:
+            line["link"] = _encode(self.link)
+        if self.xattrs:
+            line["xattrs"] = {_encode(name): _encode(value) for name, value in self.xattrs.items()}
+        if self.sparse:
+            line["sparse"] = True
+        if self.sha256 is not None:
+            line["sha256"] = self.sha256
+        if self.error is not None:
+            line["error"] = self.error
+        return line
+
+    @classmethod
+    def from_json(cls, line: dict[str, Any]) -> "Entry":
+        """The inverse of `to_json` for the lines it makes.
+
+        Raises:
+            ValueError, TypeError, KeyError: a field is missing, of a wrong type, or contradicts another.
+        """
+        major_minor = line.get("device")
+        entry = cls(
+            path=_decode(line["path"]),
+            depth=_natural(line["depth"]),
+            type=line["type"],
+            status=line["status"],
+            stored=line["stored"],
+            mode=int(line["mode"], 8),
+            uid=_natural(line["uid"]),
+            gid=_natural(line["gid"]),
+            mtime_ns=_integer(line["mtime_ns"]),
+            size=_natural(line["size"]),
+            nlink=_natural(line["nlink"]),
+            inode=_natural(line["inode"]),
+            payload=_natural(line["payload"]),
+            device=None if major_minor is None else (_natural(major_minor[0]), _natural(major_minor[1])),
+            target=_decode(line["target"]) if "target" in line else None,
+            link=_decode(line["link"]) if "link" in line else None,
+            xattrs={_decode(name): _decode(value) for name, value in line.get("xattrs", {}).items()},
+            sparse=line.get("sparse", False),
+            sha256=line.get("sha256"),
+            error=line.get("error"),
+        )
+        entry.require_consistent()
+        return entry
+
+    def require_consistent(self) -> None:
+        """Check that the fields do not contradict each other.
+
+        Raises:
+            ValueError: they do.
+        """
+        member = self.type in MEMBER_TYPES
+        has_payload = self.stored and self.type == "file" and self.link is None
+        agree = (
+            self.type in TYPES
+            and self.status in STATUSES
+            and isinstance(self.stored, bool)
+            and isinstance(self.error, str | None)
+            and (not self.stored or member)
+            and (self.status != "ok" or (self.stored == member and self.type != "unknown" and self.error is None))
+            and (self.target is not None or self.type != "symlink" or not self.stored)
+            and (self.link is None or (self.stored and self.type == "file"))
+            and has_payload == (self.sha256 is not None)
+            and (has_payload or (self.payload == 0 and not self.sparse))
+            and (not has_payload or self.sparse or self.payload == self.size)
+        )
+        if not agree:
+            raise ValueError(f"fields of {printable(self.path)} contradict each other")
+
+
+def _encode(data: bytes) -> str:
+    return b64encode(data).decode("ascii")
+
+
+def _decode(text: str) -> bytes:
+    return b64decode(text, validate=True)
+
+
+def _integer(value: object) -> int:
+    if type(value) is not int:
+        raise ValueError(f"{value!r} is not an integer")
+    return value
+
+
+def _natural(value: object) -> int:
+    number = _integer(value)
+    if number < 0:
+        raise ValueError(f"{number} is negative")
+    return number

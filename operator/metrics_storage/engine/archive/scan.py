@@ -1,0 +1,54 @@
+"""The entries of a whole source directory in the order of the walk: what the writer and the comparison share."""
+
+import os
+from collections.abc import Generator
+from contextlib import closing, suppress
+from typing import Protocol
+
+from metrics_storage.engine.archive.entry import Entry
+from metrics_storage.engine.archive.paths import LinkTable, MemberPaths
+from metrics_storage.engine.archive.source import Sink, read_entry
+from metrics_storage.engine.tree import Step, Visit, walk
+
+
+class DirectorySink(Sink, Protocol):
+    """A sink that is also told which directories changed after their entry was read."""
+
+    def directory_changed(self, path: bytes) -> None:
+        """Something was added, removed or moved in this directory meanwhile."""
+
+
+def scan(source_fd: int, top: bytes, sink: DirectorySink) -> Generator[tuple[Visit, Entry], None, None]:
+    """Read every entry below an open directory, itself first; close the generator to free descriptors.
+
+    Raises:
+        OSError: from the sink, or because the directory itself cannot be listed.
+    """
+    paths = MemberPaths(top)
+    links = LinkTable()
+    entered: list[int] = []
+    with closing(walk(source_fd)) as visits:
+        for visit in visits:
+            if visit.step is Step.LEAVE:
+                paths.leave_to(max(visit.depth - 1, 0))
+                if _modified(visit) != entered.pop():
+                    sink.directory_changed(_path(paths, visit))
+                continue
+            path = _path(paths, visit)
+            if visit.step is Step.ENTER and visit.stat is not None:
+                entered.append(visit.stat.st_mtime_ns)
+            yield visit, read_entry(visit, path, links, sink)
+            if visit.step is Step.ENTER and visit.depth:
+                paths.enter(visit.name)
+
+
+def _path(paths: MemberPaths, visit: Visit) -> bytes:
+    return paths.prefix + visit.name if visit.depth else paths.top
+
+
+def _modified(visit: Visit) -> int | None:
+    """When the directory that is being left was last modified, in ns; None where it is not there any more."""
+    if visit.problem is None:
+        with suppress(OSError):
+            return os.lstat(visit.name, dir_fd=visit.parent_fd).st_mtime_ns
+    return None

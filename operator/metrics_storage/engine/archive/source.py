@@ -1,0 +1,217 @@
+"""Reading one entry of a directory that may be hostile: what it is, and its content.
+
+The one place where anything of a source is opened. Nothing is opened for reading that was not first held by an
+`O_PATH` descriptor and found to be the regular file that the walk saw; nothing is executed, followed or
+changed, and access times are kept where the kernel allows. Writing and comparing both read through here.
+"""
+
+import errno
+import os
+import stat
+from array import array
+from hashlib import sha256
+from typing import Final, Protocol
+
+from metrics_storage.engine.archive.entry import MEMBER_TYPES, Entry
+from metrics_storage.engine.archive.paths import LinkTable
+from metrics_storage.engine.archive.sparse import data_extents, encode_map
+from metrics_storage.engine.archive.streams import CHUNK
+from metrics_storage.engine.syscalls import open_beneath
+from metrics_storage.engine.tree import Visit
+
+_XATTRS_MAX: Final = 1024 * 1024
+"""Extended attributes of one entry that are kept in memory, in bytes; XFS would allow hundreds of MiB."""
+
+_TYPES: Final = {
+    stat.S_IFDIR: "directory",
+    stat.S_IFREG: "file",
+    stat.S_IFLNK: "symlink",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFBLK: "block",
+    stat.S_IFCHR: "character",
+}
+_PROBLEMS: Final = {errno.ENOENT: "vanished", errno.EXDEV: "other-mount"}
+_HANDLE: Final = os.O_PATH | os.O_NOFOLLOW
+_ZEROS: Final = bytes(CHUNK)
+
+
+class Sink(Protocol):
+    """What takes the stored entries of a directory, in order."""
+
+    def begin(self, entry: Entry) -> None:
+        """A stored entry, complete but for its digest and final status; its payload follows."""
+
+    def write(self, data: bytes) -> None:
+        """Some of the payload; together exactly `entry.payload` bytes."""
+
+
+def read_entry(visit: Visit, path: bytes, links: LinkTable, sink: Sink) -> Entry:
+    """Read what the walk stands at and hand it to the sink; trouble with the source is told in the entry.
+
+    Raises:
+        OSError: only from the sink.
+    """
+    entry = Entry(path, visit.depth)
+    seen = visit.stat
+    if seen is not None:
+        _describe(entry, seen)
+    if seen is None or visit.problem is not None:
+        return _failed(entry, visit.problem or errno.ENOENT)
+    try:
+        handle = visit.fd if visit.fd != -1 else open_beneath(visit.parent_fd, visit.name, _HANDLE)
+    except OSError as exc:
+        return _failed(entry, exc.errno)
+    try:
+        found = os.fstat(handle)
+        if _identity(found) != _identity(seen):
+            entry.status = "changed"
+            return entry
+        _describe(entry, found)
+        if entry.type == "file":
+            _read_file(entry, handle, found, links, sink)
+        else:
+            _read_other(entry, handle, sink)
+    finally:
+        if handle != visit.fd:
+            os.close(handle)
+    return entry
+
+
+def _read_other(entry: Entry, handle: int, sink: Sink) -> None:
+    _read_xattrs(entry, f"/proc/self/fd/{handle}")
+    if entry.type == "symlink":
+        try:
+            entry.target = os.readlink(b"", dir_fd=handle)
+        except OSError as exc:
+            _failed(entry, exc.errno)
+            return
+    if entry.type in MEMBER_TYPES:
+        entry.stored = True
+        sink.begin(entry)
+
+
+def _read_file(entry: Entry, handle: int, found: os.stat_result, links: LinkTable, sink: Sink) -> None:
+    several = found.st_nlink > 1
+    link = links.find(found.st_dev, found.st_ino) if several else None
+    if link is not None:
+        _read_xattrs(entry, f"/proc/self/fd/{handle}")
+        entry.link, entry.stored = link, True
+        sink.begin(entry)
+        return
+    try:
+        fd = _open_content(handle)
+    except OSError as exc:
+        _failed(entry, exc.errno)
+        return
+    try:
+        _read_xattrs(entry, fd)
+        try:
+            extents = _extents(fd, found)
+        except OSError as exc:
+            _failed(entry, exc.errno)
+            return
+        _store_content(entry, fd, extents, sink)
+        after = os.fstat(fd)
+        unchanged = (found.st_size, found.st_mtime_ns, found.st_ctime_ns) == (
+            after.st_size,
+            after.st_mtime_ns,
+            after.st_ctime_ns,
+        )
+        if not unchanged and entry.status == "ok":
+            entry.status = "changed"
+    finally:
+        os.close(fd)
+    if several:
+        links.add(found.st_dev, found.st_ino, entry.path)
+
+
+def _store_content(entry: Entry, fd: int, extents: "array[int] | None", sink: Sink) -> None:
+    """Hand exactly the announced number of bytes to the sink; what cannot be read becomes zeros and a status."""
+    sparse_map = b"" if extents is None else encode_map(extents, entry.size)
+    pairs = array("q", (0, entry.size)) if extents is None else extents
+    entry.sparse = extents is not None
+    entry.payload = len(sparse_map) + sum(pairs[1::2])
+    entry.stored = True
+    sink.begin(entry)
+    digest = sha256(sparse_map)
+    sink.write(sparse_map)
+    for start, length in zip(pairs[::2], pairs[1::2], strict=True):
+        offset, end = start, start + length
+        while offset < end:
+            wanted = min(CHUNK, end - offset)
+            try:
+                chunk = os.pread(fd, wanted, offset)
+            except OSError as exc:
+                chunk = _ZEROS[:wanted]
+                _failed(entry, exc.errno)
+            if not chunk:
+                chunk = _ZEROS[:wanted]
+                if entry.status == "ok":
+                    entry.status = "changed"
+            offset += len(chunk)
+            digest.update(chunk)
+            sink.write(chunk)
+    entry.sha256 = digest.hexdigest()
+
+
+def _extents(fd: int, found: os.stat_result) -> "array[int] | None":
+    """The data of a file with holes; None for a file without."""
+    if found.st_blocks * 512 >= found.st_size:
+        return None
+    extents = data_extents(fd, found.st_size)
+    return None if list(extents[:2]) == [0, found.st_size] else extents
+
+
+def _open_content(handle: int) -> int:
+    """Open for reading what a handle refers to: the very inode, whatever its name means by now."""
+    path = f"/proc/self/fd/{handle}"
+    # Not blocking: nothing that takes its time to open (a lease, say) may hold the archive up.
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
+    try:
+        return os.open(path, flags | os.O_NOATIME)
+    except PermissionError:
+        return os.open(path, flags)
+
+
+def _read_xattrs(entry: Entry, where: int | str) -> None:
+    """Add the extended attributes, or the reason why they are missing."""
+    size = 0
+    try:
+        for name in sorted(os.fsencode(name) for name in os.listxattr(where)):
+            try:
+                value = os.getxattr(where, name)
+            except OSError as exc:
+                if exc.errno == errno.ENODATA:
+                    continue
+                raise
+            size += len(name) + len(value)
+            if size > _XATTRS_MAX:
+                _failed(entry, errno.E2BIG)
+                return
+            entry.xattrs[name] = value
+    except OSError as exc:
+        if exc.errno != errno.ENOTSUP:
+            _failed(entry, exc.errno)
+
+
+def _describe(entry: Entry, found: os.stat_result) -> None:
+    entry.type = _TYPES.get(stat.S_IFMT(found.st_mode), "unknown")
+    entry.mode = stat.S_IMODE(found.st_mode)
+    entry.uid, entry.gid = found.st_uid, found.st_gid
+    entry.mtime_ns = found.st_mtime_ns
+    # What a directory has for a size depends on its history and tells nothing about its content.
+    entry.size = found.st_size if entry.type in ("file", "symlink") else 0
+    entry.nlink, entry.inode = found.st_nlink, found.st_ino
+    if entry.type in ("block", "character"):
+        entry.device = os.major(found.st_rdev), os.minor(found.st_rdev)
+
+
+def _identity(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_dev, found.st_ino, stat.S_IFMT(found.st_mode)
+
+
+def _failed(entry: Entry, code: int | None) -> Entry:
+    entry.status = _PROBLEMS.get(code or 0, "unreadable")
+    entry.error = errno.errorcode.get(code or 0, str(code))
+    return entry

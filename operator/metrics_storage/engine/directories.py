@@ -1,0 +1,187 @@
+"""Where the directory of a uid can be on the storage volume, and the moves between these places.
+
+This module knows names, inodes and owners. Whether a move is allowed is the engine's business.
+"""
+
+import contextlib
+import errno
+import grp
+import os
+import pwd
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from metrics_storage.engine import durable
+from metrics_storage.engine.removal import remove_tree
+from metrics_storage.engine.volume import Volume
+from metrics_storage.errors import DirectoryExistsError, InvalidSpecError
+from metrics_storage.model.identity import Identity
+from metrics_storage.model.record import Record
+from metrics_storage.model.spec import StorageSpec, split_owner
+
+_NAMESPACE_MODE: Final = 0o711
+"""Runners pass through the namespace's directory but do not see who else is in it."""
+
+
+class Place(StrEnum):
+    """Where a storage directory stands."""
+
+    LIVE = "live"
+    FROZEN = "frozen"
+    TRASH = "trash"
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """Numeric owner and permission bits of a directory."""
+
+    uid: int
+    gid: int
+    mode: int
+
+
+def resolve_ownership(spec: StorageSpec) -> Ownership:
+    """Look names up on this machine.
+
+    Raises:
+        InvalidSpecError: no user or group of that name.
+    """
+    user, group = split_owner(spec.owner)
+    try:
+        uid = user if isinstance(user, int) else pwd.getpwnam(user).pw_uid
+        gid = group if isinstance(group, int) else grp.getgrnam(group).gr_gid
+    except KeyError as exc:
+        raise InvalidSpecError(
+            f"spec.directory.owner {spec.owner!r}: {exc.args[0]} on this machine; give numeric ids such as 1000:1000"
+        ) from exc
+    return Ownership(uid, gid, spec.mode_bits)
+
+
+class Directories:
+    """The storage directories of a volume."""
+
+    def __init__(self, volume: Volume) -> None:
+        self._volume = volume
+
+    def exists_live(self, identity: Identity) -> bool:
+        """Whether anything stands where the live directory of `identity` belongs."""
+        try:
+            with self._holder(Place.LIVE, identity) as (fd, name):
+                os.lstat(name, dir_fd=fd)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def make(self, identity: Identity, ownership: Ownership) -> int:
+        """Make the live directory, or complete one that was begun, and return its inode.
+
+        It belongs to us alone (0700) until its owner and mode are set, in this order.
+        """
+        while True:
+            durable.make_directory(identity.namespace, self._volume.fd, _NAMESPACE_MODE)
+            with contextlib.suppress(FileNotFoundError), self._holder(Place.LIVE, identity) as (fd, name):
+                durable.make_directory(name, fd, 0o700)
+                self.set_ownership(identity, ownership)
+                inode = durable.inode_of(name, fd)
+                if inode is not None:
+                    return inode
+            # The namespace's directory was removed as empty by a deletion beside us; make it again.
+
+    def set_ownership(self, identity: Identity, ownership: Ownership) -> bool:
+        """Give the live directory its owner and mode; False when it had them."""
+        with self.opened(Place.LIVE, identity) as fd:
+            status = os.fstat(fd)
+            if Ownership(status.st_uid, status.st_gid, status.st_mode & 0o7777) == ownership:
+                return False
+            os.fchown(fd, ownership.uid, ownership.gid)
+            os.fchmod(fd, ownership.mode)
+            os.fsync(fd)
+            return True
+
+    def find(self, record: Record) -> Place | None:
+        """The place where the directory of a record stands, None where it is nowhere.
+
+        Raises:
+            DirectoryExistsError: another directory stands in its place.
+        """
+        for place in Place:
+            try:
+                with self._holder(place, record.identity) as (fd, name):
+                    inode = durable.inode_of(name, fd)
+            except FileNotFoundError:
+                continue
+            if inode is None:
+                continue
+            if record.inode is not None and inode != record.inode:
+                raise DirectoryExistsError(
+                    f"{place} directory of {record.identity} has inode {inode}, but {record.inode} was "
+                    "provisioned: somebody replaced it. Move it away; it is not touched."
+                )
+            return place
+        return None
+
+    @contextlib.contextmanager
+    def opened(self, place: Place, identity: Identity) -> Iterator[int]:
+        """Descriptor of the directory at a place."""
+        with self._holder(place, identity) as (fd, name), durable.opened_directory(name, fd) as opened:
+            yield opened
+
+    def move(self, identity: Identity, source: Place, target: Place) -> None:
+        """Move the directory from one place to another, never over anything."""
+        with (
+            self._holder(source, identity) as (source_fd, source_name),
+            self._holder(target, identity) as (target_fd, target_name),
+        ):
+            durable.move(source_name, source_fd, target_name, target_fd)
+        if source is Place.LIVE:
+            self._remove_empty_namespace(identity.namespace)
+
+    def remove_from_trash(self, record: Record) -> None:
+        """Remove a condemned directory from the trash; nothing to do where it is gone.
+
+        Raises:
+            RemovalError: something in it resists, or it is not the one that was condemned.
+        """
+        if record.inode is None:
+            return
+        with self._holder(Place.TRASH, record.identity) as (fd, name):
+            with contextlib.suppress(FileNotFoundError):
+                remove_tree(fd, os.fsencode(name), inode=record.inode)
+            os.fsync(fd)
+
+    def released(self, uid: str) -> bool:
+        """Whether a person declared the vanished directory of a uid as lost."""
+        with durable.opened_directory("released", self._volume.private_fd) as fd:
+            return os.access(uid, os.F_OK, dir_fd=fd, follow_symlinks=False)
+
+    def release(self, uid: str) -> None:
+        """Declare the vanished directory of a uid as lost."""
+        with durable.opened_directory("released", self._volume.private_fd) as fd:
+            durable.write_file(uid, b"", fd)
+
+    def drop_release(self, uid: str) -> None:
+        """Forget what `release` declared."""
+        with (
+            durable.opened_directory("released", self._volume.private_fd) as fd,
+            contextlib.suppress(FileNotFoundError),
+        ):
+            os.unlink(uid, dir_fd=fd)
+
+    @contextlib.contextmanager
+    def _holder(self, place: Place, identity: Identity) -> Iterator[tuple[int, str]]:
+        """Descriptor of the directory that holds the storage directory at a place, and its name there."""
+        if place is Place.LIVE:
+            parent, name, inside = self._volume.fd, identity.namespace, identity.directory_name
+        else:
+            parent, name, inside = self._volume.private_fd, place.value, identity.uid
+        with durable.opened_directory(name, parent) as fd:
+            yield fd, inside
+
+    def _remove_empty_namespace(self, namespace: str) -> None:
+        try:
+            os.rmdir(namespace, dir_fd=self._volume.fd)
+        except OSError as exc:
+            if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+                raise

@@ -1,0 +1,83 @@
+"""Files and renames that survive a power cut: nothing here returns before the disk has it."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+from metrics_storage.engine.syscalls import open_beneath, rename_noreplace
+
+
+@contextlib.contextmanager
+def opened_directory(name: str, dir_fd: int) -> Iterator[int]:
+    """Descriptor of the directory `name` below `dir_fd`, never through a link or into another mount."""
+    fd = open_beneath(dir_fd, os.fsencode(name), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def opened(name: str, flags: int, dir_fd: int) -> Iterator[int]:
+    """Descriptor of a file of ours below `dir_fd`; what is created belongs to us alone."""
+    fd = os.open(name, flags, 0o600, dir_fd=dir_fd)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def make_directory(name: str, dir_fd: int, mode: int) -> None:
+    """Make a directory, or accept the one that is there, and make its entry durable."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, mode, dir_fd=dir_fd)
+    os.fsync(dir_fd)
+
+
+def write_file(name: str, data: bytes, dir_fd: int) -> None:
+    """Replace the file `name` as a whole: temporary file, fsync, rename, fsync of the directory.
+
+    After an error the old file is still there. A failed fsync is never repeated on the same inode: the next
+    call begins with a new one.
+    """
+    temporary = f".{name}.tmp"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary, dir_fd=dir_fd)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=dir_fd)
+    with open(fd, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(fd)
+    os.rename(temporary, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+    os.fsync(dir_fd)
+
+
+def read_file(name: str, dir_fd: int) -> bytes:
+    """Content of a regular file of ours; a link in its place is an error."""
+    with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=dir_fd), "rb") as file:
+        return file.read()
+
+
+def move(name: str, dir_fd: int, to_name: str, to_dir_fd: int) -> None:
+    """Rename without ever replacing anything, durable on both sides.
+
+    The target's directory is flushed first: after a power cut the entry may stand on both sides of a
+    journalled rename, but never on neither.
+    """
+    rename_noreplace(dir_fd, os.fsencode(name), to_dir_fd, os.fsencode(to_name))
+    os.fsync(to_dir_fd)
+    if to_dir_fd != dir_fd:
+        os.fsync(dir_fd)
+
+
+def inode_of(name: str, dir_fd: int) -> int | None:
+    """Inode of the directory `name`, None where nothing of that name is.
+
+    Raises:
+        NotADirectoryError: something else stands there.
+    """
+    try:
+        with opened_directory(name, dir_fd) as fd:
+            return os.fstat(fd).st_ino
+    except FileNotFoundError:
+        return None

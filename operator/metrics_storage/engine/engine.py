@@ -1,0 +1,260 @@
+"""The engine: the life of a storage directory, one journalled step after the other.
+
+Every method can be called again at any time and goes on where the journal and the disk say it stopped. The
+rules that protect evidence are enforced here, whatever the caller believes: a latched quarantine is never
+cancelled, nothing is condemned before its archive is verified, and only what was condemned is removed.
+
+Calls for one uid must not overlap; calls for different uids may. The engine knows nothing of Kubernetes.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from metrics_storage.engine.directories import Directories, Place, resolve_ownership
+from metrics_storage.engine.journal import Journal
+from metrics_storage.engine.quarantine import QuarantineStore
+from metrics_storage.engine.tree import Progress
+from metrics_storage.engine.usage import Usage, measure
+from metrics_storage.engine.volume import Volume
+from metrics_storage.errors import (
+    DirectoryExistsError,
+    DirectoryVanishedError,
+    JournalError,
+    UncleanArchiveError,
+)
+from metrics_storage.model.identity import Identity
+from metrics_storage.model.record import Phase, Quarantine, Record
+from metrics_storage.model.spec import StorageSpec, check_unchanged
+
+_OVER = (Phase.GONE, Phase.RETAINED)
+
+
+@dataclass(frozen=True, slots=True)
+class Ensured:
+    """A provisioned directory, and in words what had to be repaired."""
+
+    record: Record
+    repairs: tuple[str, ...] = ()
+
+
+class StorageEngine:
+    """The directories of one storage volume and their archives on one quarantine volume."""
+
+    def __init__(self, storage: Volume, quarantine: Volume, *, cluster: str = "", node: str = "") -> None:
+        """Work on two opened volumes, of which `storage` is locked.
+
+        `cluster` and `node` are written into manifests, for whoever reads an archive years later.
+        """
+        self.storage = storage
+        self.archives = QuarantineStore(quarantine, cluster=cluster, node=node)
+        self._journal = Journal(storage)
+        self._directories = Directories(storage)
+
+    def find(self, uid: str) -> Record | None:
+        """What the journal knows about a uid; None where nothing was ever begun or all is over."""
+        self.storage.check()
+        return self._journal.read(uid)
+
+    def uids(self) -> Iterator[str]:
+        """The uids in the journal."""
+        self.storage.check()
+        return self._journal.uids()
+
+    def ensure(self, identity: Identity, spec: StorageSpec) -> Ensured:
+        """Make the directory, or see that it is there and as it should be.
+
+        Raises:
+            InvalidSpecError: unknown owner, or a change of what is immutable.
+            DirectoryExistsError: something unknown to the journal stands there.
+            DirectoryVanishedError: it was removed by somebody, and may have had content.
+        """
+        record = self.find(identity.uid)
+        ownership = resolve_ownership(spec)
+        if record is None:
+            if self._directories.exists_live(identity):
+                raise DirectoryExistsError(
+                    f"{self.storage.path}/{identity.namespace}/{identity.directory_name} exists, but the "
+                    "journal does not know it: move it away, or restore the journal entry"
+                )
+            record = self._journal.write(Record(identity=identity, spec=spec))
+        check_unchanged(record.spec, spec)
+        repairs: tuple[str, ...] = ()
+        if record.phase is Phase.PROVISIONED:
+            place = self._directories.find(record)
+            if place is Place.LIVE:
+                changed = self._directories.set_ownership(identity, ownership)
+                return Ensured(record, ("owner or mode had been changed and were set back",) if changed else ())
+            if place is not None or record.had_content is not False:
+                raise self._vanished(record)
+            repairs = ("the directory had vanished, was empty when last measured, and was made anew",)
+            record = self._journal.write(replace(record, phase=Phase.PROVISIONING, inode=None))
+        if record.phase is Phase.PROVISIONING:
+            inode = self._directories.make(identity, ownership)
+            record = self._journal.write(replace(record, phase=Phase.PROVISIONED, inode=inode))
+        return Ensured(record, repairs)
+
+    def latch(self, identity: Identity, reason: str, requested_at: str) -> Record:
+        """Record that the directory must be archived before anything else happens to it.
+
+        One-way: later calls change nothing, not even the reason. `requested_at` is RFC 3339 in UTC.
+
+        Raises:
+            JournalError: there is no such directory, or it is condemned, gone or left to its owner already.
+        """
+        record = self._known(identity)
+        if record.quarantine is not None:
+            return record
+        if record.phase is Phase.PROVISIONING:
+            record = self.ensure(identity, record.spec).record
+        if record.phase is not Phase.PROVISIONED:
+            raise JournalError(f"{identity} cannot be quarantined any more: its directory is {record.phase}")
+        return self._journal.write(replace(record, quarantine=Quarantine(reason=reason, requested_at=requested_at)))
+
+    def archive(self, identity: Identity, progress: Progress | None = None) -> Record:
+        """Freeze the directory of a latched quarantine, archive it and verify the archive.
+
+        Nobody may be using the directory any more. On return the record is Verified (or further). `progress` is
+        called with the bytes and entries done so far; what it raises ends the attempt.
+
+        Raises:
+            JournalError: no quarantine is latched.
+            DirectoryVanishedError: there is nothing to archive, and no archive.
+            UncleanArchiveError: the source changed or was unreadable meanwhile; it is kept, call again.
+            VolumeFullError, ArchiveError: no archive was committed; the source is kept, call again.
+        """
+        record = self._known(identity)
+        quarantine = record.quarantine
+        if quarantine is None:
+            raise JournalError(f"{identity} has no latched quarantine")
+        if not record.must_be_archived:
+            return record
+        if record.phase is not Phase.FROZEN:
+            record = self._freeze(record)
+        elif self._directories.find(record) is not Place.FROZEN:
+            raise self._vanished(record)
+        with self._directories.opened(Place.FROZEN, identity) as source_fd:
+            archive, attempt = self.archives.commit(source_fd, record, progress)
+        if archive.clean:
+            done = replace(quarantine, attempt=attempt, archive=archive)
+            return self._journal.write(replace(record, phase=Phase.VERIFIED, quarantine=done))
+        provisional = replace(quarantine, attempt=attempt, provisional=archive)
+        self._journal.write(replace(record, quarantine=provisional))
+        raise UncleanArchiveError(
+            f"{identity}: the directory changed or was partly unreadable while it was archived; the incomplete "
+            f"archive {archive.path} and the source are both kept, and archiving is tried again"
+        )
+
+    def remove(self, identity: Identity) -> Record:
+        """Condemn and remove the directory.
+
+        Raises:
+            JournalError: a quarantine is latched whose archive is not verified.
+            ArchiveCorruptError: the verified archive is not there any more as it was; the source is kept.
+            DirectoryVanishedError: somebody else removed it; `metrics-storage release` is how a person accepts that.
+            RemovalError: something in it resists; the rest is gone, and the next call tries again.
+        """
+        record = self._known(identity)
+        if record.phase in _OVER:
+            return record
+        if record.must_be_archived:
+            raise JournalError(f"{identity} must be archived before it is removed: {record.quarantine}")
+        if record.phase is not Phase.CONDEMNED:
+            record = self._condemn(record)
+        if record.phase is Phase.CONDEMNED:
+            self._directories.remove_from_trash(record)
+            record = self._journal.write(record.at(Phase.GONE))
+        self._directories.drop_release(identity.uid)
+        return record
+
+    def retain(self, identity: Identity) -> Record:
+        """Leave the directory to its owner, for good.
+
+        Raises:
+            JournalError: a quarantine is latched, or its removal has begun.
+        """
+        record = self._known(identity)
+        if record.phase in _OVER:
+            return record
+        if record.quarantine is not None or record.phase not in (Phase.PROVISIONING, Phase.PROVISIONED):
+            raise JournalError(f"{identity} cannot be left to its owner: its directory is {record.phase}")
+        return self._journal.write(record.at(Phase.RETAINED))
+
+    def check_never_made(self, identity: Identity, *, claimed: bool) -> None:
+        """See that a uid without journal entry has nothing that deletion would lose.
+
+        `claimed` says that somebody saw the directory provisioned, so that the entry itself must be lost.
+
+        Raises:
+            DirectoryExistsError: there is a directory of that uid.
+            DirectoryVanishedError: there is none, but it is claimed, and no person has released it.
+        """
+        self.storage.check()
+        record = Record(identity=identity, spec=StorageSpec())
+        if (place := self._directories.find(record)) is not None:
+            raise DirectoryExistsError(
+                f"{identity} has a {place} directory on storage volume {self.storage.path}, but no journal entry: "
+                "restore the entry, or move the directory away"
+            )
+        if claimed and not self._directories.released(identity.uid):
+            raise self._vanished(record)
+
+    def forget(self, uid: str) -> None:
+        """Drop the journal entry of a directory whose life is over and whose owner is gone."""
+        record = self.find(uid)
+        if record is None:
+            return
+        if record.phase is Phase.GONE or (record.phase is Phase.RETAINED and self._directories.find(record) is None):
+            self._journal.remove(uid)
+
+    def measure(self, identity: Identity) -> Usage | None:
+        """Usage of a live directory, None where there is none to measure."""
+        record = self.find(identity.uid)
+        if record is None or record.phase is not Phase.PROVISIONED:
+            return None
+        try:
+            with self._directories.opened(Place.LIVE, identity) as fd:
+                usage = measure(fd)
+        except FileNotFoundError:
+            return None
+        had_content = bool(record.had_content) or usage.files > 0
+        if had_content is not record.had_content:
+            self._journal.write(replace(record, had_content=had_content))
+        return usage
+
+    def _known(self, identity: Identity) -> Record:
+        record = self.find(identity.uid)
+        if record is None:
+            raise JournalError(f"the journal has no entry for {identity}")
+        return record
+
+    def _freeze(self, record: Record) -> Record:
+        place = self._directories.find(record)
+        if place is None:
+            raise self._vanished(record)
+        if place is not Place.FROZEN:
+            self._directories.move(record.identity, place, Place.FROZEN)
+        return self._journal.write(record.at(Phase.FROZEN))
+
+    def _condemn(self, record: Record) -> Record:
+        place = self._directories.find(record)
+        if place is None:
+            if record.phase is Phase.PROVISIONING or self._directories.released(record.identity.uid):
+                return self._journal.write(record.at(Phase.GONE))
+            raise self._vanished(record)
+        if record.phase is Phase.VERIFIED and record.quarantine and record.quarantine.archive:
+            self.archives.check(record.quarantine.archive)
+        if record.inode is None:
+            with self._directories.opened(place, record.identity) as fd:
+                record = replace(record, inode=os.fstat(fd).st_ino)
+        if place is not Place.TRASH:
+            self._directories.move(record.identity, place, Place.TRASH)
+        return self._journal.write(record.at(Phase.CONDEMNED))
+
+    def _vanished(self, record: Record) -> DirectoryVanishedError:
+        identity = record.identity
+        return DirectoryVanishedError(
+            f"the directory of {identity} (inode {record.inode}) is not on storage volume {self.storage.path} any "
+            f"more. Put it back as {identity.namespace}/{identity.directory_name} if it was moved; if it is lost, "
+            f"say so with: metrics-storage release {identity.uid}"
+        )

@@ -1,0 +1,217 @@
+"""Archives on the quarantine volume: written aside, verified, then committed under a name never used before.
+
+A committed archive is opened for reading only. What is not committed lies in `incoming`, and is nobody's
+evidence: it is thrown away and written anew. The source is read and never changed here.
+"""
+
+import contextlib
+import errno
+import hashlib
+import os
+import platform
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from typing import Final
+
+from metrics_storage import __version__
+from metrics_storage.engine import durable
+from metrics_storage.engine.archive.compare import compare_source
+from metrics_storage.engine.archive.manifest import Header
+from metrics_storage.engine.archive.verify import VerifiedArchive, verify_archive
+from metrics_storage.engine.archive.writer import write_archive
+from metrics_storage.engine.tree import Progress
+from metrics_storage.engine.usage import measure
+from metrics_storage.engine.volume import Volume
+from metrics_storage.errors import ArchiveCorruptError, ArchiveError, UncleanArchiveError, VolumeFullError
+from metrics_storage.model.identity import Identity
+from metrics_storage.model.record import Archive, Record
+
+_MANIFEST_LINE: Final = 512
+"""Bytes to reserve for each entry's line in the manifest and headers in the archive."""
+
+_RESERVE: Final = 1 << 20
+_INODES: Final = 3
+"""Bytes and inodes that one archive may need beside its payload."""
+
+_BUFFER: Final = 1 << 20
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+
+
+class QuarantineStore:
+    """The archives on one quarantine volume. `cluster` and `node` are for the manifests."""
+
+    def __init__(self, volume: Volume, *, cluster: str, node: str) -> None:
+        self._volume = volume
+        self._cluster = cluster
+        self._node = node
+
+    def commit(self, source_fd: int, record: Record, progress: Progress | None = None) -> tuple[Archive, int]:
+        """Archive a frozen directory; returns the committed archive and its attempt number.
+
+        An archive that was committed by an attempt whose end was not recorded is verified again and taken.
+        One with `clean` false is committed once, so that something is safe while the source is tried again.
+
+        Raises:
+            VolumeFullError: no room; nothing was committed.
+            UncleanArchiveError: the source changed meanwhile, or still does; nothing was committed.
+            ArchiveError: it could not be written, or did not verify; nothing was committed.
+        """
+        self._volume.check()
+        attempt = self._next_attempt(record.identity)
+        try:
+            if attempt > 1 and (archive := self._take(source_fd, record, attempt - 1, progress)):
+                return archive, attempt - 1
+            self._check_room(source_fd)
+            return self._write(source_fd, record, attempt, progress), attempt
+        except OSError as exc:
+            if exc.errno in _FULL:
+                raise VolumeFullError(
+                    f"quarantine volume {self._volume.path} is full: make room or mount a larger one; the directory of "
+                    f"{record.identity} is kept, and archiving goes on then"
+                ) from exc
+            raise ArchiveError(f"archiving {record.identity}: {exc}; the directory is kept") from exc
+
+    def check(self, archive: Archive) -> None:
+        """See that a committed archive is still what was verified, by reading all of it.
+
+        Raises:
+            ArchiveCorruptError: it is not there, or its digest differs.
+        """
+        self._volume.check()
+        namespace, name = archive.path.split("/")
+        try:
+            with durable.opened_directory(namespace, self._volume.fd) as fd, _reading(name, fd) as file:
+                found = hashlib.sha256()
+                while block := os.read(file, _BUFFER):
+                    found.update(block)
+        except OSError as exc:
+            raise ArchiveCorruptError(f"archive {self._volume.path}/{archive.path}: {exc.strerror}") from exc
+        if found.hexdigest() != archive.sha256:
+            raise ArchiveCorruptError(
+                f"archive {self._volume.path}/{archive.path} has sha256 {found.hexdigest()}, but {archive.sha256} was "
+                "verified: its source is kept. Restore the archive, or move it away to have the source archived anew."
+            )
+
+    def _next_attempt(self, identity: Identity) -> int:
+        """The first attempt number of which neither archive nor manifest is on the volume."""
+        try:
+            with durable.opened_directory(identity.namespace, self._volume.fd) as fd:
+                attempt = 1
+                while any(_exists(name, fd) for name in identity.archive_names(attempt)):
+                    attempt += 1
+                return attempt
+        except FileNotFoundError:
+            return 1
+
+    def _take(self, source_fd: int, record: Record, attempt: int, progress: Progress | None) -> Archive | None:
+        """A committed archive of this very source, if it is complete, clean and verifies."""
+        names = record.identity.archive_names(attempt)
+        path = f"{record.identity.namespace}/{names[0]}"
+        if record.quarantine and record.quarantine.provisional and record.quarantine.provisional.path == path:
+            return None
+        try:
+            with durable.opened_directory(record.identity.namespace, self._volume.fd) as fd:
+                verified = _verify(names, fd, source_fd, progress)
+        except (FileNotFoundError, ArchiveError):
+            return None
+        return _archive(path, verified) if verified.clean else None
+
+    def _check_room(self, source_fd: int) -> None:
+        """The source's usage must fit uncompressed, so that nothing stops half-way."""
+        usage = measure(source_fd)
+        need = usage.bytes + usage.files * _MANIFEST_LINE + _RESERVE
+        volume = os.fstatvfs(self._volume.fd)
+        free = volume.f_bavail * volume.f_frsize
+        # File systems that make inodes as they go report none at all.
+        if free < need or (volume.f_files and volume.f_favail < _INODES):
+            raise VolumeFullError(
+                f"quarantine volume {self._volume.path} has {free} bytes and {volume.f_favail} inodes free, an archive "
+                f"may need {need} bytes and {_INODES} inodes: make room or mount a larger one; the directory is kept"
+            )
+
+    def _write(self, source_fd: int, record: Record, attempt: int, progress: Progress | None) -> Archive:
+        identity = record.identity
+        aside = (f"{identity.uid}.tar.gz", f"{identity.uid}.manifest.jsonl")
+        with durable.opened_directory("incoming", self._volume.private_fd) as incoming:
+            try:
+                _discard(aside, incoming)
+                with (
+                    _creating(aside[0], incoming) as archive_fd,
+                    _creating(aside[1], incoming) as manifest_fd,
+                ):
+                    header = self._header(record, attempt)
+                    summary = write_archive(source_fd, archive_fd, manifest_fd, header, progress=progress)
+                if not summary.clean and record.quarantine and record.quarantine.provisional:
+                    raise UncleanArchiveError(f"{identity}: {'; '.join(summary.problems)}")
+                verified = _verify(aside, incoming, source_fd if summary.clean else None, progress)
+                durable.make_directory(identity.namespace, self._volume.fd, 0o700)
+                names = identity.archive_names(attempt)
+                with durable.opened_directory(identity.namespace, self._volume.fd) as namespace:
+                    # The archive goes last: with it the pair is complete.
+                    durable.move(aside[1], incoming, names[1], namespace)
+                    durable.move(aside[0], incoming, names[0], namespace)
+            except BaseException:
+                _discard(aside, incoming)
+                raise
+        return _archive(f"{identity.namespace}/{names[0]}", verified)
+
+    def _header(self, record: Record, attempt: int) -> Header:
+        quarantine = record.quarantine
+        return Header(
+            cluster=self._cluster,
+            namespace=record.identity.namespace,
+            name=record.identity.name,
+            uid=record.identity.uid,
+            node=self._node,
+            reason=quarantine.reason if quarantine else "",
+            attempt=attempt,
+            requested_at=quarantine.requested_at if quarantine else "",
+            created_at=_now(),
+            software={"metrics-storage-operator": __version__, "python": platform.python_version()},
+        )
+
+
+def _verify(names: tuple[str, str], dir_fd: int, source_fd: int | None, progress: Progress | None) -> VerifiedArchive:
+    """Read archive and manifest back from fresh descriptors, and then the source again."""
+    with _reading(names[0], dir_fd) as archive_fd, _reading(names[1], dir_fd) as manifest_fd:
+        verified = verify_archive(archive_fd, manifest_fd, progress=progress)
+        if source_fd is not None:
+            os.lseek(manifest_fd, 0, os.SEEK_SET)
+            differences = compare_source(source_fd, manifest_fd, progress=progress)
+            if differences:
+                raise UncleanArchiveError("the source changed after it was archived: " + "; ".join(differences))
+    return verified
+
+
+def _archive(path: str, verified: VerifiedArchive) -> Archive:
+    return Archive(
+        path=path,
+        sha256=verified.archive_sha256,
+        size_bytes=verified.archive_bytes,
+        payload_bytes=verified.payload_bytes,
+        files=verified.files,
+        clean=verified.clean,
+        completed_at=_now(),
+    )
+
+
+def _creating(name: str, dir_fd: int) -> AbstractContextManager[int]:
+    return durable.opened(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, dir_fd)
+
+
+def _reading(name: str, dir_fd: int) -> AbstractContextManager[int]:
+    return durable.opened(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd)
+
+
+def _exists(name: str, dir_fd: int) -> bool:
+    return os.access(name, os.F_OK, dir_fd=dir_fd, follow_symlinks=False)
+
+
+def _discard(names: tuple[str, str], dir_fd: int) -> None:
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=dir_fd)
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,176 @@
+"""A volume of ours: its marker, its private directory, the lock on it. What lies in them is other modules'.
+
+An unmounted volume looks like an empty directory, so nothing is ever concluded from what a volume does not
+hold before `Volume.check` has seen the marker with the id that was there at the start.
+"""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import socket
+import uuid
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, Self
+
+from metrics_storage.engine import durable
+from metrics_storage.errors import VolumeError, VolumeLockedError
+
+PRIVATE: Final = ".metrics-storage"
+_UNFINISHED: Final = f"{PRIVATE}.new"
+_MARKER: Final = "volume.json"
+_LOCK: Final = "lock"
+_FORMAT: Final = 1
+
+
+class Role(StrEnum):
+    """What a volume is for; its value is part of the marker, so that two volumes cannot be swapped."""
+
+    STORAGE = "storage"
+    QUARANTINE = "quarantine"
+
+
+_DIRECTORIES: Final = {
+    Role.STORAGE: ("journal", "frozen", "trash", "released"),
+    Role.QUARANTINE: ("incoming",),
+}
+
+
+class Volume:
+    """An opened volume. `fd` and `private_fd` are its root and its private directory."""
+
+    def __init__(self, path: Path, role: Role, *, initialise: bool) -> None:
+        """Open the volume at `path`.
+
+        Args:
+            path: its mount point or directory.
+            role: what it is for.
+            initialise: whether an empty directory may become a volume; False where data is known to exist,
+                because then an empty directory is a volume that is not mounted.
+
+        Raises:
+            VolumeError: no directory, read-only, not writable, of another role, or without marker.
+        """
+        self.path = path
+        self.role = role
+        try:
+            self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as exc:
+            raise VolumeError(f"{role} volume {path}: {exc.strerror}; expected a mounted directory") from exc
+        try:
+            self.private_fd, self.id = self._open_private(initialise)
+        except BaseException:
+            os.close(self.fd)
+            raise
+        self._lock_fd: int | None = None
+        self._inode = _inode(os.fstat(self.fd))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the lock and all descriptors."""
+        for fd in (self._lock_fd, self.private_fd, self.fd):
+            if fd is not None:
+                os.close(fd)
+
+    def check(self) -> None:
+        """See that the volume is still the one that was opened, at its path, writable.
+
+        Raises:
+            VolumeError: unmounted, swapped, remounted read-only, or its marker is missing or another's.
+        """
+        try:
+            if _inode(os.stat(self.path)) != self._inode:
+                raise VolumeError(
+                    f"{self.role} volume {self.path} is not the one that was opened: "
+                    "was it unmounted? Mount it again; nothing is done until then."
+                )
+            found = self._read_marker(self.private_fd)
+        except OSError as exc:
+            raise VolumeError(f"{self.role} volume {self.path}: {exc.strerror}") from exc
+        if found != self.id:
+            raise VolumeError(
+                f"{self.role} volume {self.path} has id {found}, expected {self.id}: was it swapped? "
+                "Mount the right one; nothing is done until then."
+            )
+        self._check_writable()
+
+    def lock(self) -> None:
+        """Become the only one who works on this volume, until `close` or the end of the process.
+
+        Raises:
+            VolumeLockedError: somebody else is; the message says who.
+        """
+        fd = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=self.private_fd)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            holder = os.pread(fd, 1024, 0).decode(errors="replace").strip() or "an unknown process"
+            os.close(fd)
+            if exc.errno not in (errno.EAGAIN, errno.EACCES):
+                raise VolumeError(f"{self.role} volume {self.path} cannot be locked: {exc.strerror}") from exc
+            raise VolumeLockedError(f"{self.role} volume {self.path} is in use by {holder}") from exc
+        os.ftruncate(fd, 0)
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        os.pwrite(fd, f"pid {os.getpid()} on {socket.gethostname()} since {since}\n".encode(), 0)
+        self._lock_fd = fd
+
+    def _open_private(self, initialise: bool) -> tuple[int, str]:
+        self._check_writable()
+        try:
+            if initialise and not set(os.listdir(self.fd)) - {"lost+found", _UNFINISHED}:
+                self._initialise()
+            with durable.opened_directory(PRIVATE, self.fd) as fd:
+                for name in _DIRECTORIES[self.role]:
+                    durable.make_directory(name, fd, 0o700)
+                return os.dup(fd), self._read_marker(fd)
+        except FileNotFoundError as exc:
+            raise VolumeError(
+                f"{self.role} volume {self.path} has no marker {PRIVATE}/{_MARKER}: is it mounted? "
+                "(Only an empty directory is made a new volume, and only while nothing refers to an older one.)"
+            ) from exc
+        except OSError as exc:
+            raise VolumeError(f"{self.role} volume {self.path}: {exc.strerror}") from exc
+
+    def _initialise(self) -> None:
+        durable.make_directory(_UNFINISHED, self.fd, 0o700)
+        with durable.opened_directory(_UNFINISHED, self.fd) as fd:
+            marker = {
+                "format": _FORMAT,
+                "role": self.role,
+                "id": str(uuid.uuid4()),
+                "createdAt": datetime.now(UTC).isoformat(timespec="seconds"),
+            }
+            durable.write_file(_MARKER, json.dumps(marker, indent=2).encode() + b"\n", fd)
+        with contextlib.suppress(FileExistsError):  # Another process was faster; its marker counts.
+            durable.move(_UNFINISHED, self.fd, PRIVATE, self.fd)
+
+    def _read_marker(self, private_fd: int) -> str:
+        try:
+            marker = json.loads(durable.read_file(_MARKER, private_fd))
+            role, identifier = marker["role"], marker["id"]
+        except (ValueError, KeyError, TypeError) as exc:
+            raise VolumeError(f"{self.role} volume {self.path}: {PRIVATE}/{_MARKER} is unreadable") from exc
+        if role != self.role or marker.get("format") != _FORMAT:
+            raise VolumeError(
+                f"{self.path} is a {role} volume of format {marker.get('format')}, "
+                f"expected a {self.role} volume of format {_FORMAT}"
+            )
+        return str(identifier)
+
+    def _check_writable(self) -> None:
+        if os.fstatvfs(self.fd).f_flag & os.ST_RDONLY:
+            raise VolumeError(f"{self.role} volume {self.path} is mounted read-only; mount it writable")
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise VolumeError(f"{self.role} volume {self.path} is not writable for user {os.geteuid()}")
+
+
+def _inode(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino

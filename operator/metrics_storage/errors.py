@@ -1,0 +1,93 @@
+"""The errors of this project, under one base.
+
+Layers below the controller raise only these; the handlers' boundary is the one place that turns them into
+kopf's. A message names the subject, the offending value and what was expected; where a person must act, how.
+"""
+
+
+class MetricsStorageError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class SettingsError(MetricsStorageError):
+    """A flag or environment variable is wrong or missing."""
+
+
+class InvalidSpecError(MetricsStorageError):
+    """A resource asks for something that cannot be provided; nothing was touched."""
+
+
+class VolumeError(MetricsStorageError):
+    """A storage or quarantine volume is not what it must be: missing, swapped, foreign or unusable."""
+
+
+class VolumeLockedError(VolumeError):
+    """Another process works on the storage volume."""
+
+
+class VolumeFullError(VolumeError):
+    """The quarantine volume has no room for an archive."""
+
+
+class VolumeSourceError(MetricsStorageError):
+    """No volume can be derived from the given `--volume-source`."""
+
+
+class JournalError(MetricsStorageError):
+    """A journal entry is unreadable, of an unknown version, or contradicts what is asked for."""
+
+
+class DirectoryExistsError(MetricsStorageError):
+    """Something that the journal does not know stands where a storage directory would be made."""
+
+
+class DirectoryVanishedError(MetricsStorageError):
+    """The journal knows a storage directory that is not on the volume any more."""
+
+
+class RemovalError(MetricsStorageError):
+    """A condemned directory could not be removed completely; what is left is still in the trash."""
+
+
+class ArchiveError(MetricsStorageError):
+    """An archive could not be written; the source is untouched."""
+
+
+class ArchiveCorruptError(ArchiveError):
+    """An archive does not hold what its manifest says."""
+
+
+class UncleanArchiveError(ArchiveError):
+    """The source changed or was unreadable while it was archived; archive and source are both kept."""
+
+
+class ConflictError(MetricsStorageError):
+    """A Kubernetes object of the needed name belongs to somebody else."""
+
+
+class ClaimInUseError(MetricsStorageError):
+    """A claim is being deleted but not gone yet, because Pods use it."""
+
+
+class KubernetesError(MetricsStorageError):
+    """The Kubernetes API refused or did not answer a request; `status` is the HTTP status, None without one."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class CreateMetricsStorageError(MetricsStorageError):
+    """The storage of a runner could not be created, or exists already."""
+
+
+class GetMetricsStorageError(MetricsStorageError):
+    """The storage of a runner does not exist or could not be read."""
+
+
+class DeleteMetricsStorageError(MetricsStorageError):
+    """The storage of a runner could not be deleted."""
+
+
+class QuarantineMetricsStorageError(MetricsStorageError):
+    """The storage of a runner could not be archived; it was not deleted."""

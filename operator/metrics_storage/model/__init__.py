@@ -1,0 +1,1 @@
+"""Pure values: what a resource asks for, what it is called, what is said about it. No I/O."""

@@ -1,0 +1,23 @@
+"""Reasons of conditions and events: CamelCase, part of the API, never renamed."""
+
+from typing import Final
+
+PROVISIONED: Final = "Provisioned"
+PROVISIONING: Final = "Provisioning"
+REPAIRED: Final = "Repaired"
+DELETING: Final = "Deleting"
+CLAIM_IN_USE: Final = "ClaimInUse"
+QUARANTINE_REQUESTED: Final = "QuarantineRequested"
+ARCHIVING: Final = "Archiving"
+ARCHIVE_UNCLEAN: Final = "ArchiveUnclean"
+ARCHIVE_CORRUPT: Final = "ArchiveCorrupt"
+QUARANTINED: Final = "Quarantined"
+QUARANTINE_VOLUME_FULL: Final = "QuarantineVolumeFull"
+INVALID_SPEC: Final = "InvalidSpec"
+CLAIM_CONFLICT: Final = "ClaimConflict"
+DIRECTORY_EXISTS: Final = "DirectoryExists"
+DIRECTORY_VANISHED: Final = "DirectoryVanished"
+JOURNAL_UNREADABLE: Final = "JournalUnreadable"
+REMOVAL_BLOCKED: Final = "RemovalBlocked"
+VOLUME_UNAVAILABLE: Final = "VolumeUnavailable"
+TEMPORARY_ERROR: Final = "TemporaryError"

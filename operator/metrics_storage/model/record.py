@@ -1,0 +1,133 @@
+"""One journal entry as a value: what is known about the directory of one uid, and how far its life has come."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any, Final, Self
+
+from metrics_storage.errors import InvalidSpecError, JournalError
+from metrics_storage.model.identity import Identity
+from metrics_storage.model.spec import StorageSpec
+
+_FORMAT: Final = 1
+
+
+class Phase(StrEnum):
+    """How far a directory's life has come; each value is written before the next step begins.
+
+    ```
+    Provisioning ─ Provisioned ─┬─ Frozen ─ Verified ─┬─ Condemned ─ Gone
+                                ├─────────────────────┘
+                                └─ Retained
+    ```
+    """
+
+    PROVISIONING = "Provisioning"
+    """It may have been made."""
+    PROVISIONED = "Provisioned"
+    """It was made, and is the runner's."""
+    FROZEN = "Frozen"
+    """It is out of everybody's reach, to be archived."""
+    VERIFIED = "Verified"
+    """A committed archive was read back and found to hold all of it."""
+    CONDEMNED = "Condemned"
+    """It is in the trash and may be removed."""
+    GONE = "Gone"
+    """It was removed."""
+    RETAINED = "Retained"
+    """It was left to its owner."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """A committed archive; sizes in bytes, `path` relative to the quarantine volume."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+    payload_bytes: int
+    files: int
+    clean: bool
+    completed_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantine:
+    """A latched request for quarantine and what has come of it; times are RFC 3339 in UTC.
+
+    `archive` is the one that the source may be removed for; `provisional` one that is known to be incomplete.
+    """
+
+    reason: str
+    requested_at: str
+    attempt: int = 0
+    archive: Archive | None = None
+    provisional: Archive | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A journal entry. `inode` is None until the directory was made.
+
+    `had_content` is None until usage was measured; it decides whether a vanished directory is a loss.
+    """
+
+    identity: Identity
+    spec: StorageSpec
+    phase: Phase = Phase.PROVISIONING
+    inode: int | None = None
+    had_content: bool | None = None
+    quarantine: Quarantine | None = None
+
+    @property
+    def must_be_archived(self) -> bool:
+        """A quarantine is latched, and no verified archive exists yet."""
+        return self.quarantine is not None and self.phase in (
+            Phase.PROVISIONING,
+            Phase.PROVISIONED,
+            Phase.FROZEN,
+        )
+
+    def at(self, phase: Phase) -> Self:
+        """The same record in another phase."""
+        return replace(self, phase=phase)
+
+    def to_json(self) -> dict[str, Any]:
+        """Values that JSON can hold; `from_json` reads them back."""
+        return {
+            "format": _FORMAT,
+            "identity": asdict(self.identity),
+            "spec": self.spec.to_json(),
+            "phase": self.phase,
+            "inode": self.inode,
+            "hadContent": self.had_content,
+            "quarantine": asdict(self.quarantine) if self.quarantine else None,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_json` gave.
+
+        Raises:
+            JournalError: another format, or anything missing or odd; such an entry must be kept as it is.
+        """
+        if data.get("format") != _FORMAT:
+            raise JournalError(f"format {data.get('format')!r} is not {_FORMAT}: written by another version?")
+        try:
+            return cls(
+                identity=Identity(**data["identity"]),
+                spec=StorageSpec.from_json(data["spec"]),
+                phase=Phase(data["phase"]),
+                inode=data["inode"],
+                had_content=data["hadContent"],
+                quarantine=_quarantine(data["quarantine"]),
+            )
+        except (KeyError, TypeError, ValueError, InvalidSpecError) as exc:
+            raise JournalError(f"malformed: {exc!r}") from exc
+
+
+def _quarantine(data: Mapping[str, Any] | None) -> Quarantine | None:
+    if data is None:
+        return None
+    archives = {key: Archive(**data[key]) if data[key] else None for key in ("archive", "provisional")}
+    return Quarantine(**{**data, **archives})

@@ -1,0 +1,153 @@
+"""The status of a MetricsStorage, computed whole from what is known; no I/O, no history but transition times."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from metrics_storage.model import reasons
+from metrics_storage.model.conditions import Condition, merge_conditions
+from metrics_storage.model.record import Phase, Record
+from metrics_storage.model.trouble import Trouble
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What one look at a MetricsStorage found.
+
+    `path` and `node_name` say where its volume points; `usage` is None when it was not measured this time.
+    """
+
+    record: Record | None
+    bound: bool = False
+    deleting: bool = False
+    trouble: Trouble | None = None
+    path: str | None = None
+    node_name: str | None = None
+    usage: Mapping[str, Any] | None = None
+
+
+def build_status(findings: Findings, old: Mapping[str, Any], *, generation: int, now: str) -> dict[str, Any]:
+    """The whole status.
+
+    Args:
+        findings: what is known now.
+        old: the status as it stands; its usage and transition times are kept where nothing newer is known.
+        generation: the `metadata.generation` that was looked at.
+        now: RFC 3339 in UTC.
+    """
+    record, trouble = findings.record, findings.trouble
+    ready = findings.bound and record is not None and _in_service(record) and trouble is None
+    conditions = [_ready(ready, findings)]
+    if record and record.quarantine:
+        conditions.append(_quarantined(record, trouble))
+    if stalled := _stalled(record, trouble):
+        conditions.append(stalled)
+    elif not ready:
+        conditions.append(Condition("Reconciling", True, conditions[0].reason, conditions[0].message))
+    status: dict[str, Any] = {
+        "observedGeneration": generation,
+        "phase": _phase(ready, findings),
+        "conditions": merge_conditions(old.get("conditions", ()), conditions, generation=generation, now=now),
+    }
+    if record:
+        status["claimName"] = record.identity.name
+        status["volumeName"] = record.identity.volume_name
+        status["path"] = findings.path
+        status["nodeName"] = findings.node_name
+        status["usage"] = findings.usage or old.get("usage")
+        # Never taken back, even if a restored journal does not know of it: the definition forbids that too.
+        status["quarantine"] = _quarantine(record) or old.get("quarantine")
+    else:
+        status.update({key: old.get(key) for key in ("path", "nodeName", "claimName", "volumeName", "usage")})
+        status["quarantine"] = old.get("quarantine")
+    return {key: value for key, value in status.items() if value is not None}
+
+
+def build_status_patch(new: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge patch that turns the old status into the new one; empty when they are the same."""
+    patch = {key: value for key, value in new.items() if old.get(key) != value}
+    patch.update({key: None for key in old if key not in new})
+    return patch
+
+
+def _in_service(record: Record) -> bool:
+    return record.phase is Phase.PROVISIONED and record.quarantine is None
+
+
+def _over(record: Record | None) -> bool:
+    """The archive is committed and the source is gone: only the resource is left, as the record of it."""
+    return record is not None and record.quarantine is not None and record.phase is Phase.GONE
+
+
+def _ready(ready: bool, findings: Findings) -> Condition:
+    record, trouble = findings.record, findings.trouble
+    if ready:
+        return Condition("Ready", True, reasons.PROVISIONED, "the directory exists and its claim is bound")
+    if trouble:
+        return Condition("Ready", False, trouble.reason, trouble.message)
+    if _over(record):
+        return Condition("Ready", False, reasons.QUARANTINED, "the directory was archived and removed")
+    if record and record.quarantine:
+        return Condition("Ready", False, reasons.ARCHIVING, "the directory is on its way to quarantine")
+    if findings.deleting:
+        return Condition("Ready", False, reasons.DELETING, "the directory is being removed")
+    return Condition("Ready", False, reasons.PROVISIONING, "the directory and its claim are being made")
+
+
+def _quarantined(record: Record, trouble: Trouble | None) -> Condition:
+    quarantine = record.quarantine
+    if quarantine and quarantine.archive:
+        archive = quarantine.archive
+        return Condition(
+            "Quarantined",
+            True,
+            reasons.QUARANTINED,
+            f"{archive.path} is committed and verified ({archive.sha256})",
+        )
+    if trouble:
+        return Condition("Quarantined", False, trouble.reason, trouble.message)
+    return Condition("Quarantined", False, reasons.ARCHIVING, "the archive is not committed yet")
+
+
+def _stalled(record: Record | None, trouble: Trouble | None) -> Condition | None:
+    if trouble and trouble.stalled:
+        return Condition("Stalled", True, trouble.reason, trouble.message)
+    if _over(record) and not trouble:
+        return Condition(
+            "Stalled",
+            True,
+            reasons.QUARANTINED,
+            "the storage is in quarantine and will not be provisioned again: look at the archive, then delete this "
+            "MetricsStorage",
+        )
+    return None
+
+
+def _phase(ready: bool, findings: Findings) -> str:
+    record, trouble = findings.record, findings.trouble
+    if ready:
+        return "Ready"
+    if _over(record) and not findings.deleting:
+        return "Quarantined"
+    if trouble and trouble.stalled:
+        return "Failed"
+    if record and record.must_be_archived:
+        return "Quarantining"
+    return "Deleting" if findings.deleting else "Quarantining" if record and record.quarantine else "Pending"
+
+
+def _quarantine(record: Record) -> dict[str, Any] | None:
+    quarantine = record.quarantine
+    if quarantine is None:
+        return None
+    status: dict[str, Any] = {"reason": quarantine.reason, "requestedAt": quarantine.requested_at}
+    if archive := quarantine.archive or quarantine.provisional:
+        status |= {
+            "archive": archive.path,
+            "sha256": archive.sha256,
+            "bytes": archive.size_bytes,
+            "files": archive.files,
+            "clean": archive.clean,
+            "completedAt": archive.completed_at,
+        }
+    return status

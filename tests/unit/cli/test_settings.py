@@ -1,0 +1,80 @@
+"""Every wrong or missing setting is one clear line and exit code 2."""
+
+from pathlib import Path
+
+import pytest
+
+from metrics_storage.cli.main import build_parser, main
+from metrics_storage.cli.options import read_settings
+from metrics_storage.controller.settings import LogFormat, Settings
+
+NEEDED = ["run", "--storage-root=/s", "--quarantine-root=/q", "--volume-source=hostpath:/s"]
+
+
+def settings(*arguments: str) -> Settings:
+    return read_settings(build_parser().parse_args([*NEEDED, *arguments]))
+
+
+def test_defaults_are_what_the_help_says() -> None:
+    found = settings()
+    assert found.storage_root == Path("/s")
+    assert (found.workers, found.archive_workers, found.sweep_interval) == (8, 1, 60.0)
+    assert found.health_address == ("0.0.0.0", 8080)
+    assert found.namespaces == ()
+    assert found.log_format is LogFormat.PLAIN
+
+
+def test_flags_come_from_the_environment_too_and_the_flag_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRICS_STORAGE_WORKERS", "3")
+    monkeypatch.setenv("METRICS_STORAGE_NAMESPACE", "a, b")
+    monkeypatch.setenv("METRICS_STORAGE_LOG_FORMAT", "json")
+    found = settings("--workers=5")
+    assert found.workers == 5
+    assert found.namespaces == ("a", "b")
+    assert found.log_format is LogFormat.JSON
+
+
+def test_a_namespace_can_be_given_again_and_again() -> None:
+    assert settings("--namespace=a", "--namespace=b").namespaces == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        pytest.param("--workers=0", "--workers '0' must be 1 or more", id="no workers"),
+        pytest.param("--workers=many", "--workers 'many' is not a number", id="workers in words"),
+        pytest.param("--sweep-interval=inf", "--sweep-interval 'inf' must be 1 or more", id="endless interval"),
+        pytest.param("--sweep-interval=nan", "--sweep-interval 'nan' must be 1 or more", id="no interval"),
+        pytest.param("--health-address=8080", "--health-address '8080' is not HOST:PORT", id="no host"),
+        pytest.param("--health-address=h:99999", "is not HOST:PORT", id="port too large"),
+        pytest.param("--log-format=xml", "--log-format 'xml' must be one of plain, json", id="log format"),
+        pytest.param("--storage-root=relative", "'relative' is not an absolute path", id="relative root"),
+        pytest.param("--volume-source=s3:x", "volume source 's3:x' is not claim:", id="volume source"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_and_exit_code_2(
+    argument: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*NEEDED, argument]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert said in lines[0]
+
+
+def test_all_missing_settings_are_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    for flag in ("--storage-root", "--quarantine-root", "--volume-source", "METRICS_STORAGE_STORAGE_ROOT"):
+        assert flag in line
+
+
+def test_release_wants_a_uid(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["release", "../etc", "--storage-root=/tmp"]) == 2
+    assert "'../etc' is not the metadata.uid" in capsys.readouterr().err
+
+
+def test_an_empty_directory_becomes_a_volume_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init-volume", "quarantine", str(tmp_path)]) == 0
+    assert "is quarantine volume" in capsys.readouterr().out
+    assert main(["init-volume", "storage", str(tmp_path)]) == 2
+    assert "is a quarantine volume" in capsys.readouterr().err

@@ -1,0 +1,313 @@
+"""The life of a storage directory, step by step and from every step on again."""
+
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from metrics_storage.engine.directories import Directories
+from metrics_storage.engine.engine import StorageEngine
+from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.errors import (
+    ArchiveCorruptError,
+    DirectoryExistsError,
+    DirectoryVanishedError,
+    InvalidSpecError,
+    JournalError,
+    RemovalError,
+    VolumeError,
+)
+from metrics_storage.model.identity import Identity
+from metrics_storage.model.record import Phase
+from metrics_storage.model.spec import StorageSpec
+
+ME = f"{os.getuid()}:{os.getgid()}"
+SPEC = StorageSpec(owner=ME)
+IDENTITY = Identity("runners", "runner-0", "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")
+OTHER = Identity("runners", "runner-0", "1b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")
+NOW = "2026-01-01T00:00:00Z"
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[StorageEngine]:
+    """An engine on two fresh volumes."""
+    for name in ("storage", "quarantine"):
+        (tmp_path / name).mkdir()
+    with (
+        Volume(tmp_path / "storage", Role.STORAGE, initialise=True) as storage,
+        Volume(tmp_path / "quarantine", Role.QUARANTINE, initialise=True) as quarantine,
+    ):
+        storage.lock()
+        yield StorageEngine(storage, quarantine)
+
+
+def live(engine: StorageEngine, identity: Identity = IDENTITY) -> Path:
+    return engine.storage.path / identity.namespace / identity.directory_name
+
+
+def private(engine: StorageEngine) -> Path:
+    return engine.storage.path / ".metrics-storage"
+
+
+def archives(engine: StorageEngine) -> list[Path]:
+    return sorted((engine.storage.path.parent / "quarantine").glob("*/*.tar.gz"))
+
+
+def test_a_directory_is_made_with_its_owner_and_mode_and_only_once(engine: StorageEngine) -> None:
+    first = engine.ensure(IDENTITY, SPEC)
+    assert first.record.phase is Phase.PROVISIONED
+    status = live(engine).stat()
+    assert stat.S_IMODE(status.st_mode) == 0o770
+    assert status.st_ino == first.record.inode
+    assert engine.ensure(IDENTITY, SPEC) == first
+
+
+def test_a_changed_mode_is_set_back_and_said(engine: StorageEngine) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    live(engine).chmod(0o777)
+    assert engine.ensure(IDENTITY, SPEC).repairs == ("owner or mode had been changed and were set back",)
+    assert stat.S_IMODE(live(engine).stat().st_mode) == 0o770
+
+
+def test_an_unknown_owner_is_refused_before_anything_is_made(engine: StorageEngine) -> None:
+    with pytest.raises(InvalidSpecError, match=r"root:nosuch.*give numeric ids"):
+        engine.ensure(IDENTITY, StorageSpec(owner="root:nosuch"))
+    assert not live(engine).parent.exists()
+    assert not list(engine.uids())
+
+
+def test_an_unknown_directory_in_the_way_is_left_alone(engine: StorageEngine) -> None:
+    live(engine).mkdir(parents=True)
+    (live(engine) / "precious").touch()
+    with pytest.raises(DirectoryExistsError, match="the journal does not know it"):
+        engine.ensure(IDENTITY, SPEC)
+    with pytest.raises(DirectoryExistsError, match="no journal entry"):
+        engine.check_never_made(IDENTITY, claimed=False)
+    assert (live(engine) / "precious").exists()
+
+
+def test_an_interrupted_creation_is_completed(engine: StorageEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Directories, "set_ownership", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            engine.ensure(IDENTITY, SPEC)
+    record = engine.find(IDENTITY.uid)
+    assert record is not None
+    assert record.phase is Phase.PROVISIONING
+    assert engine.ensure(IDENTITY, SPEC).record.phase is Phase.PROVISIONED
+
+
+def test_removal_leaves_nothing_but_the_journal_entry_and_then_not_even_that(engine: StorageEngine) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    (live(engine) / "deep" / "er").mkdir(parents=True)
+    assert engine.remove(IDENTITY).phase is Phase.GONE
+    assert not live(engine).parent.exists()
+    assert not list((private(engine) / "trash").iterdir())
+    engine.forget(IDENTITY.uid)
+    assert engine.find(IDENTITY.uid) is None
+
+
+def test_removal_of_one_leaves_its_neighbour_of_the_same_name(engine: StorageEngine) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    engine.ensure(OTHER, SPEC)
+    engine.remove(IDENTITY)
+    assert live(engine, OTHER).is_dir()
+
+
+def test_a_living_directory_is_not_forgotten(engine: StorageEngine) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    engine.forget(IDENTITY.uid)
+    assert engine.find(IDENTITY.uid) is not None
+
+
+def test_a_directory_that_was_replaced_is_not_touched(engine: StorageEngine) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    live(engine).rename(live(engine).with_name("aside"))
+    live(engine).mkdir()
+    (live(engine) / "precious").touch()
+    with pytest.raises(DirectoryExistsError, match="somebody replaced it"):
+        engine.remove(IDENTITY)
+    assert (live(engine) / "precious").exists()
+
+
+def test_a_link_in_place_of_the_directory_is_not_followed(engine: StorageEngine, tmp_path: Path) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    (tmp_path / "precious").mkdir()
+    live(engine).rmdir()
+    live(engine).symlink_to(tmp_path / "precious")
+    with pytest.raises(OSError, match=r"Too many levels|Not a directory"):
+        engine.remove(IDENTITY)
+    assert (tmp_path / "precious").exists()
+
+
+def test_a_vanished_directory_is_a_loss_unless_it_was_measured_empty(engine: StorageEngine) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    live(engine).rmdir()
+    with pytest.raises(DirectoryVanishedError, match=r"metrics-storage release 0b0c7f5e"):
+        engine.ensure(IDENTITY, SPEC)
+    live(engine).parent.mkdir(exist_ok=True)
+
+    engine.ensure(OTHER, SPEC)
+    engine.measure(OTHER)
+    live(engine, OTHER).rmdir()
+    assert "made anew" in engine.ensure(OTHER, SPEC).repairs[0]
+    (live(engine, OTHER) / "metrics.json").touch()
+    engine.measure(OTHER)
+    shutil.rmtree(live(engine, OTHER))
+    with pytest.raises(DirectoryVanishedError):
+        engine.ensure(OTHER, SPEC)
+
+
+def test_a_vanished_directory_is_gone_only_when_a_person_says_so(engine: StorageEngine) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    live(engine).rmdir()
+    with pytest.raises(DirectoryVanishedError):
+        engine.remove(IDENTITY)
+    Directories(engine.storage).release(IDENTITY.uid)
+    assert engine.remove(IDENTITY).phase is Phase.GONE
+
+
+def test_a_claimed_directory_without_journal_entry_is_a_loss(engine: StorageEngine) -> None:
+    engine.check_never_made(IDENTITY, claimed=False)
+    with pytest.raises(DirectoryVanishedError):
+        engine.check_never_made(IDENTITY, claimed=True)
+
+
+def test_retained_is_left_alone_for_good(engine: StorageEngine) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    assert engine.retain(IDENTITY).phase is Phase.RETAINED
+    assert engine.remove(IDENTITY).phase is Phase.RETAINED
+    engine.forget(IDENTITY.uid)
+    assert engine.find(IDENTITY.uid) is not None
+    live(engine).rmdir()
+    engine.forget(IDENTITY.uid)
+    assert engine.find(IDENTITY.uid) is None
+
+
+def test_quarantine_archives_what_was_there_and_then_removes_it(engine: StorageEngine, tmp_path: Path) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    (live(engine) / "metrics.json").write_text("{")
+    engine.latch(IDENTITY, "not JSON", NOW)
+    record = engine.archive(IDENTITY)
+    assert record.phase is Phase.VERIFIED
+    assert not live(engine).exists()
+    assert engine.remove(IDENTITY).phase is Phase.GONE
+    (archive,) = archives(engine)
+    subprocess.run(["tar", "xzf", archive, "-C", tmp_path], check=True)
+    assert (tmp_path / "runner-0" / "metrics.json").read_text() == "{"
+
+
+def test_a_latched_quarantine_can_be_neither_cancelled_nor_overtaken(engine: StorageEngine) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    engine.latch(IDENTITY, "first", NOW)
+    again = engine.latch(IDENTITY, "second", NOW).quarantine
+    assert again is not None
+    assert again.reason == "first"
+    with pytest.raises(JournalError, match="must be archived before it is removed"):
+        engine.remove(IDENTITY)
+    with pytest.raises(JournalError):
+        engine.retain(IDENTITY)
+    assert live(engine).is_dir()
+
+
+def test_nothing_is_archived_that_was_not_asked_for(engine: StorageEngine) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    with pytest.raises(JournalError, match="no latched quarantine"):
+        engine.archive(IDENTITY)
+
+
+def test_an_archive_that_is_not_there_any_more_keeps_the_source(engine: StorageEngine) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    engine.latch(IDENTITY, "x", NOW)
+    engine.archive(IDENTITY)
+    (archive,) = archives(engine)
+    data = archive.read_bytes()
+    archive.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(ArchiveCorruptError, match="its source is kept"):
+        engine.remove(IDENTITY)
+    assert (private(engine) / "frozen" / IDENTITY.uid).is_dir()
+    archive.write_bytes(data)
+    assert engine.remove(IDENTITY).phase is Phase.GONE
+
+
+def test_an_archive_whose_end_was_not_journalled_is_taken_and_not_made_twice(engine: StorageEngine) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    engine.latch(IDENTITY, "x", NOW)
+    record = engine.archive(IDENTITY)
+    assert record.quarantine is not None
+    forgotten = replace(record, phase=Phase.FROZEN, quarantine=replace(record.quarantine, attempt=0, archive=None))
+    engine._journal.write(forgotten)
+    again = engine.archive(IDENTITY)
+    assert len(archives(engine)) == 1
+    assert again.quarantine is not None
+    assert again.quarantine.attempt == 1
+
+
+def test_a_foreign_file_of_the_archives_name_is_never_replaced(engine: StorageEngine) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    engine.latch(IDENTITY, "x", NOW)
+    name = IDENTITY.archive_names(1)[0]
+    foreign = engine.storage.path.parent / "quarantine" / "runners" / name
+    foreign.parent.mkdir()
+    foreign.write_text("older evidence")
+    engine.archive(IDENTITY)
+    assert foreign.read_text() == "older evidence"
+    assert len(archives(engine)) == 2
+
+
+def test_a_vanished_source_is_never_taken_for_an_archived_one(engine: StorageEngine) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    engine.latch(IDENTITY, "x", NOW)
+    live(engine).rmdir()
+    with pytest.raises(DirectoryVanishedError):
+        engine.archive(IDENTITY)
+
+
+def test_a_directory_in_trash_that_was_not_condemned_yet_is_still_evidence(engine: StorageEngine) -> None:
+    """A crash between the rename into the trash and the journal's word leaves it there, whole."""
+    engine.ensure(IDENTITY, SPEC)
+    (live(engine) / "metrics.json").write_text("{")
+    live(engine).rename(private(engine) / "trash" / IDENTITY.uid)
+    engine.latch(IDENTITY, "x", NOW)
+    engine.archive(IDENTITY)
+    assert engine.remove(IDENTITY).phase is Phase.GONE
+    assert len(archives(engine)) == 1
+
+
+def test_what_resists_removal_is_named_and_stays_in_the_trash(engine: StorageEngine, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a file immutable")
+    engine.ensure(IDENTITY, SPEC)
+    (live(engine) / "stubborn").touch()
+    subprocess.run(["chattr", "+i", live(engine) / "stubborn"], check=True)
+    try:
+        with pytest.raises(RemovalError, match="stubborn"):
+            engine.remove(IDENTITY)
+    finally:
+        subprocess.run(["chattr", "-i", private(engine) / "trash" / IDENTITY.uid / "stubborn"], check=True)
+    assert engine.remove(IDENTITY).phase is Phase.GONE
+
+
+def test_a_swapped_volume_stops_every_step(engine: StorageEngine) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    engine.storage.path.rename(engine.storage.path.with_name("unmounted"))
+    engine.storage.path.mkdir()
+    for step in (engine.remove, engine.measure, engine.archive, engine.retain):
+        with pytest.raises(VolumeError, match="unmounted"):
+            step(IDENTITY)
+    assert not list(engine.storage.path.iterdir())
+
+
+def test_a_journal_entry_of_another_version_is_kept_and_stops_everything(engine: StorageEngine) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    entry = private(engine) / "journal" / f"{IDENTITY.uid}.json"
+    entry.write_text(entry.read_text().replace('"format":1', '"format":9'))
+    with pytest.raises(JournalError, match="written by another version"):
+        engine.remove(IDENTITY)
+    assert live(engine).is_dir()
+    assert '"format":9' in entry.read_text()

@@ -1,0 +1,137 @@
+"""Walking hostile trees, and measuring them."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from metrics_storage.engine.tree import Step, printable, walk
+from metrics_storage.engine.usage import Usage, measure
+from tests.unit.engine.archiving import open_count
+
+
+@pytest.fixture
+def root_fd(tmp_path: Path) -> Iterator[int]:
+    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    yield fd
+    os.close(fd)
+
+
+def make_deep(root: Path, depth: int) -> None:
+    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    for _ in range(depth):
+        os.mkdir(b"d", dir_fd=fd)
+        below = os.open(b"d", os.O_RDONLY | os.O_DIRECTORY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(os.open(b"leaf", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
+    os.close(fd)
+
+
+def test_a_walk_is_sorted_as_bytes_and_encloses_directories(tmp_path: Path, root_fd: int) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "inner").touch()
+    (tmp_path / "a").symlink_to("/etc")
+    os.mkfifo(tmp_path / "c")
+    (tmp_path / "B").touch()
+    os.close(os.open(os.fsencode(tmp_path) + b"/\xff", os.O_CREAT | os.O_WRONLY))
+    steps = [(visit.step.name, visit.path, visit.depth) for visit in walk(root_fd)]
+    assert steps == [
+        ("ENTER", b".", 0),
+        ("ENTRY", b"B", 1),
+        ("ENTRY", b"a", 1),
+        ("ENTER", b"b", 1),
+        ("ENTRY", b"b/inner", 2),
+        ("LEAVE", b"b", 1),
+        ("ENTRY", b"c", 1),
+        ("ENTRY", b"\xff", 1),
+        ("LEAVE", b".", 0),
+    ]
+
+
+def test_ten_thousand_levels_need_few_descriptors(tmp_path: Path, root_fd: int) -> None:
+    make_deep(tmp_path, 10_000)
+    before, most, deepest = open_count(), 0, 0
+    for visit in walk(root_fd):
+        deepest = max(deepest, visit.depth)
+        assert visit.problem is None
+        if visit.depth % 1000 == 0:
+            most = max(most, open_count())
+    assert deepest == 10_001
+    assert most - before <= 34
+    assert open_count() == before
+
+
+def test_closing_a_walk_in_the_middle_frees_its_descriptors(tmp_path: Path, root_fd: int) -> None:
+    make_deep(tmp_path, 50)
+    before = open_count()
+    with closing(walk(root_fd)) as visits:
+        for visit in visits:
+            if visit.depth == 45:
+                break
+        assert open_count() > before
+    assert open_count() == before
+
+
+def test_what_vanishes_or_becomes_a_link_is_told_and_not_followed(tmp_path: Path, root_fd: int) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+    problems = {}
+    for visit in walk(root_fd):
+        if visit.step is Step.ENTER and visit.name == b"a":
+            (tmp_path / "b").rmdir()
+            (tmp_path / "c").rmdir()
+            (tmp_path / "c").symlink_to("/etc")
+        problems[visit.name] = (visit.problem, visit.stat and stat.S_ISLNK(visit.stat.st_mode))
+    assert problems[b"b"] == (errno.ENOENT, None)
+    assert problems[b"c"] == (None, True)
+
+
+def test_a_directory_moved_away_makes_the_ancestors_unreachable_not_wrong(tmp_path: Path, root_fd: int) -> None:
+    elsewhere = tmp_path.parent / f"{tmp_path.name}-elsewhere"
+    (elsewhere / "z").mkdir(parents=True)
+    make_deep(tmp_path, 60)
+    (tmp_path / "d" / "d" / "z").touch()
+    (tmp_path / "z").touch()
+    seen = {}
+    for visit in walk(root_fd):
+        if visit.step is Step.ENTER and visit.depth == 50:
+            (tmp_path / "d/d/d").rename(elsewhere / "d")
+        if visit.step is not Step.ENTER:
+            seen[visit.path] = (visit.problem, visit.parent_fd)
+    assert seen[b"d/d/z"] == (errno.ESTALE, -1)
+    assert seen[b"z"] == (None, root_fd)
+
+
+def test_another_mount_is_told_and_not_entered() -> None:
+    fd = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+    with closing(walk(fd)) as visits:
+        proc = next(visit for visit in visits if visit.name == b"proc" and visit.depth == 1)
+    os.close(fd)
+    assert (proc.step, proc.problem) == (Step.ENTRY, errno.EXDEV)
+
+
+def test_usage_counts_blocks_and_shared_files_once(tmp_path: Path, root_fd: int) -> None:
+    (tmp_path / "file").write_bytes(b"x" * 100_000)
+    for number in range(2):
+        os.link(tmp_path / "file", tmp_path / f"link{number}")
+    with (tmp_path / "holes").open("wb") as file:
+        file.truncate(1 << 40)
+    blocks = sum((tmp_path / name).stat().st_blocks for name in (".", "file", "holes"))
+    assert measure(root_fd) == Usage(bytes=blocks * 512, files=4)
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        pytest.param(b"a b'c", "a b'c", id="ordinary"),
+        pytest.param(b"\x1b[31m\n\\\xff", "\\x1b[31m\\n\\\\\\xff", id="terminal"),
+        pytest.param(b"x" * 300, "x" * 60 + "..." + "x" * 60, id="long"),
+    ],
+)
+def test_names_are_escaped_and_shortened_for_people(path: bytes, shown: str) -> None:
+    assert printable(path) == shown

@@ -1,0 +1,119 @@
+"""A volume is ours only with its marker, and never confused with an empty directory."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.errors import VolumeError, VolumeLockedError
+
+
+def marker(path: Path) -> Path:
+    return path / ".metrics-storage" / "volume.json"
+
+
+def test_an_empty_directory_becomes_a_volume_and_keeps_its_id(tmp_path: Path) -> None:
+    (tmp_path / "lost+found").mkdir()
+    with Volume(tmp_path, Role.STORAGE, initialise=True) as first:
+        pass
+    with Volume(tmp_path, Role.STORAGE, initialise=False) as again:
+        assert again.id == first.id
+    assert (tmp_path / ".metrics-storage").stat().st_mode & 0o777 == 0o700
+
+
+def test_an_empty_directory_is_refused_where_data_must_be(tmp_path: Path) -> None:
+    with pytest.raises(VolumeError, match=r"no marker .*volume.json: is it mounted\?"):
+        Volume(tmp_path, Role.STORAGE, initialise=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_directory_with_anything_in_it_never_becomes_a_volume(tmp_path: Path) -> None:
+    (tmp_path / "family-photos").mkdir()
+    with pytest.raises(VolumeError, match="no marker"):
+        Volume(tmp_path, Role.STORAGE, initialise=True)
+
+
+def test_storage_and_quarantine_cannot_be_swapped(tmp_path: Path) -> None:
+    Volume(tmp_path, Role.STORAGE, initialise=True).close()
+    with pytest.raises(VolumeError, match="is a storage volume of format 1, expected a quarantine volume"):
+        Volume(tmp_path, Role.QUARANTINE, initialise=True)
+
+
+def test_an_interrupted_initialisation_is_completed(tmp_path: Path) -> None:
+    (tmp_path / ".metrics-storage.new").mkdir()
+    (tmp_path / ".metrics-storage.new" / ".volume.json.tmp").write_text("{")
+    Volume(tmp_path, Role.STORAGE, initialise=True).close()
+    assert json.loads(marker(tmp_path).read_text())["role"] == "storage"
+
+
+@pytest.mark.parametrize(
+    ("root", "said"),
+    [
+        pytest.param("missing", "No such file or directory; expected a mounted directory", id="missing"),
+        pytest.param("file", "Not a directory; expected a mounted directory", id="a file"),
+    ],
+)
+def test_a_root_that_is_no_directory_is_named(tmp_path: Path, root: str, said: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(VolumeError, match=said):
+        Volume(tmp_path / root, Role.STORAGE, initialise=True)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"role": "storage"}'])
+def test_an_unreadable_marker_is_refused(tmp_path: Path, content: str) -> None:
+    Volume(tmp_path, Role.STORAGE, initialise=True).close()
+    marker(tmp_path).write_text(content)
+    with pytest.raises(VolumeError, match="unreadable"):
+        Volume(tmp_path, Role.STORAGE, initialise=True)
+
+
+def test_a_link_in_place_of_the_private_directory_is_refused(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    Volume(other, Role.STORAGE, initialise=True).close()
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / ".metrics-storage").symlink_to(other / ".metrics-storage")
+    with pytest.raises(VolumeError):
+        Volume(root, Role.STORAGE, initialise=False)
+
+
+def test_a_second_lock_says_who_has_the_first_and_succeeds_when_it_ends(tmp_path: Path) -> None:
+    Volume(tmp_path, Role.STORAGE, initialise=True).close()
+    with Volume(tmp_path, Role.STORAGE, initialise=False) as second:
+        with Volume(tmp_path, Role.STORAGE, initialise=False) as first:
+            first.lock()
+            with pytest.raises(VolumeLockedError, match=rf"in use by pid {os.getpid()} on "):
+                second.lock()
+        second.lock()
+
+
+def test_a_swapped_volume_is_noticed(tmp_path: Path) -> None:
+    root, kept = tmp_path / "root", tmp_path / "kept"
+    root.mkdir()
+    with Volume(root, Role.STORAGE, initialise=True) as volume:
+        volume.check()
+        root.rename(kept)
+        with pytest.raises(VolumeError, match="No such file"):
+            volume.check()
+        root.mkdir()
+        with pytest.raises(VolumeError, match=r"was it unmounted\?"):
+            volume.check()
+        root.rmdir()
+        kept.rename(root)
+        volume.check()
+
+
+def test_a_lost_marker_is_noticed(tmp_path: Path) -> None:
+    with Volume(tmp_path, Role.STORAGE, initialise=True) as volume:
+        shutil.copy(marker(tmp_path), tmp_path / "copy")
+        marker(tmp_path).unlink()
+        with pytest.raises(VolumeError):
+            volume.check()
+        found = json.loads((tmp_path / "copy").read_text())
+        marker(tmp_path).write_text(json.dumps({**found, "id": "another"}))
+        with pytest.raises(VolumeError, match=r"has id another, .* was it swapped\?"):
+            volume.check()

@@ -1,0 +1,49 @@
+"""The objects that the operator makes."""
+
+from metrics_storage.kube.builders import belongs_to, build_claim, build_event, build_volume
+from metrics_storage.kube.claims import is_bound
+from metrics_storage.kube.volume_source import VolumeTemplate
+from metrics_storage.model.identity import Identity
+from metrics_storage.model.spec import StorageSpec
+
+IDENTITY = Identity("runners", "runner-0", "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")
+OTHER = Identity("runners", "runner-0", "1b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")
+
+
+def test_a_claim_names_no_volume_so_that_it_is_bound_at_once() -> None:
+    assert "volumeName" not in build_claim(IDENTITY, StorageSpec())["spec"]
+
+
+def test_a_claim_belongs_to_the_uid_and_not_to_the_name() -> None:
+    claim = build_claim(IDENTITY, StorageSpec())
+    assert belongs_to(claim, IDENTITY)
+    assert not belongs_to(claim, OTHER)
+
+
+def test_a_volume_is_kept_by_kubernetes_and_reserved_for_the_uid_of_its_claim() -> None:
+    volume = build_volume(IDENTITY, StorageSpec(), VolumeTemplate("hostPath", "/srv"), "claim-uid", "volume-id")
+    assert volume["spec"]["persistentVolumeReclaimPolicy"] == "Retain"
+    assert volume["spec"]["claimRef"]["uid"] == "claim-uid"
+    assert volume["spec"]["hostPath"]["path"] == f"/srv/runners/runner-0_{IDENTITY.uid}"
+    assert volume["metadata"]["name"] == f"ms-{IDENTITY.uid}"
+    assert volume["metadata"]["labels"]["metricsstorage.dev/volume-id"] == "volume-id"
+
+
+def test_labels_hold_nothing_longer_than_kubernetes_takes() -> None:
+    long = Identity("runners", "n" * 253, IDENTITY.uid)
+    assert all(len(value) <= 63 for value in build_claim(long, StorageSpec())["metadata"]["labels"].values())
+
+
+def test_a_long_event_message_is_cut_at_a_character() -> None:
+    event = build_event(IDENTITY, normal=True, reason="R", message="ä" * 600, now="t", instance="i")
+    assert event["message"] == "ä" * 512
+
+
+def test_bound_means_that_both_name_each_other() -> None:
+    claim = {"metadata": {"uid": "c"}, "spec": {"volumeName": "v"}, "status": {"phase": "Bound"}}
+    volume = {"metadata": {"name": "v"}, "spec": {"claimRef": {"uid": "c"}}, "status": {"phase": "Bound"}}
+    assert is_bound(claim, volume)
+    assert not is_bound(claim, None)
+    assert not is_bound({**claim, "status": {"phase": "Lost"}}, volume)
+    assert not is_bound(claim, {**volume, "spec": {"claimRef": {"uid": "other"}}})
+    assert not is_bound(claim, {**volume, "metadata": {"name": "v", "deletionTimestamp": "t"}})

@@ -1,0 +1,65 @@
+"""Names on disk are built from valid identities alone."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metrics_storage.errors import InvalidSpecError
+from metrics_storage.model.identity import Identity
+
+UID = "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"
+
+
+@pytest.mark.parametrize(
+    ("namespace", "name", "uid"),
+    [
+        pytest.param("..", "runner-0", UID, id="namespace is the parent"),
+        pytest.param("a/b", "runner-0", UID, id="namespace with a slash"),
+        pytest.param("n" * 64, "runner-0", UID, id="namespace too long"),
+        pytest.param("runners", "", UID, id="empty name"),
+        pytest.param("runners", "../../etc", UID, id="name leads out"),
+        pytest.param("runners", "a..b", UID, id="empty label in the name"),
+        pytest.param("runners", "Runner", UID, id="capital letters"),
+        pytest.param("runners", "runner-0\n", UID, id="newline at the end"),
+        pytest.param("runners", "n" * 254, UID, id="name too long"),
+        pytest.param("runners", "runner-0", "", id="empty uid"),
+        pytest.param("runners", "runner-0", "../" + UID[3:], id="uid leads out"),
+        pytest.param("runners", "runner-0", UID.upper(), id="uid in capitals"),
+        pytest.param("runners", "runner-0", UID + "\n", id="uid with a newline"),
+    ],
+)
+def test_what_no_api_server_issues_is_refused(namespace: str, name: str, uid: str) -> None:
+    with pytest.raises(InvalidSpecError):
+        Identity(namespace, name, uid)
+
+
+def test_the_longest_name_gives_names_that_fit_and_keep_the_uid() -> None:
+    identity = Identity("runners", "n" * 253, UID)
+    names = [identity.directory_name, *identity.archive_names(12345)]
+    assert all(len(name) <= 255 and UID in name for name in names)
+    archive, manifest = identity.archive_names(12345)
+    assert archive.removesuffix(".tar.gz") == manifest.removesuffix(".manifest.jsonl")
+
+
+@given(st.text(max_size=300), st.text(max_size=300), st.text(max_size=60))
+def test_no_text_at_all_gives_a_name_that_leads_out_of_its_directory(namespace: str, name: str, uid: str) -> None:
+    try:
+        identity = Identity(namespace, name, uid)
+    except InvalidSpecError:
+        return
+    for part in (identity.namespace, identity.directory_name, *identity.archive_names(1)):
+        assert "/" not in part
+        assert part not in ("", ".", "..")
+        assert not part.startswith(".")
+
+
+@given(st.lists(st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,5}[a-z0-9])?", fullmatch=True), min_size=2, max_size=2))
+def test_no_two_attempts_share_a_name(names: list[str]) -> None:
+    identities = []
+    for name, uid in zip(names, (UID, UID[::-1].replace("-", "a")), strict=True):
+        try:
+            identities.append(Identity("runners", name, uid[:36]))
+        except InvalidSpecError:
+            return
+    found = [name for identity in identities for attempt in (1, 2, 11) for name in identity.archive_names(attempt)]
+    assert len(set(found)) == len(found)

@@ -1,0 +1,95 @@
+"""The status as kstatus reads it."""
+
+from dataclasses import replace
+from typing import Any
+
+from metrics_storage.errors import ConflictError, UncleanArchiveError
+from metrics_storage.model.identity import Identity
+from metrics_storage.model.record import Archive, Phase, Quarantine, Record
+from metrics_storage.model.spec import StorageSpec
+from metrics_storage.model.status import Findings, build_status, build_status_patch
+from metrics_storage.model.trouble import explain
+
+IDENTITY = Identity("runners", "runner-0", "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")
+RECORD = Record(identity=IDENTITY, spec=StorageSpec(), phase=Phase.PROVISIONED, inode=7)
+ARCHIVE = Archive(
+    path="runners/a.tar.gz", sha256="ab", size_bytes=9, payload_bytes=5, files=1, clean=True, completed_at="t1"
+)
+LATCHED = replace(RECORD, quarantine=Quarantine(reason="bad", requested_at="t0"))
+DONE = replace(RECORD, phase=Phase.GONE, quarantine=Quarantine(reason="bad", requested_at="t0", archive=ARCHIVE))
+
+
+def status(findings: Findings, old: dict[str, Any] | None = None) -> dict[str, Any]:
+    return build_status(findings, old or {}, generation=3, now="2026-01-01T00:00:00Z")
+
+
+def conditions(found: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {entry["type"]: (entry["status"], entry["reason"]) for entry in found["conditions"]}
+
+
+def test_a_bound_claim_on_a_provisioned_directory_is_ready_and_nothing_else() -> None:
+    found = status(Findings(record=RECORD, bound=True, path="/srv/x", node_name="n"))
+    assert conditions(found) == {"Ready": ("True", "Provisioned")}
+    assert found["phase"] == "Ready"
+    assert found["observedGeneration"] == 3
+    assert (found["path"], found["nodeName"], found["claimName"]) == ("/srv/x", "n", "runner-0")
+
+
+def test_trouble_that_a_person_must_mend_is_stalled() -> None:
+    found = status(Findings(record=RECORD, bound=True, trouble=explain(ConflictError("claim x is not ours"))))
+    assert conditions(found) == {"Ready": ("False", "ClaimConflict"), "Stalled": ("True", "ClaimConflict")}
+    assert found["phase"] == "Failed"
+
+
+def test_trouble_that_mends_itself_is_reconciling() -> None:
+    found = status(Findings(record=LATCHED, trouble=explain(UncleanArchiveError("changed"))))
+    assert conditions(found) == {
+        "Ready": ("False", "ArchiveUnclean"),
+        "Quarantined": ("False", "ArchiveUnclean"),
+        "Reconciling": ("True", "ArchiveUnclean"),
+    }
+    assert found["phase"] == "Quarantining"
+
+
+def test_an_unknown_error_is_temporary_and_named() -> None:
+    trouble = explain(ZeroDivisionError("division by zero"))
+    assert not trouble.stalled
+    assert trouble.message.startswith("ZeroDivisionError: division by zero")
+
+
+def test_a_latched_quarantine_is_never_ready() -> None:
+    found = status(Findings(record=LATCHED, bound=True))
+    assert conditions(found)["Ready"] == ("False", "Archiving")
+    assert found["quarantine"] == {"reason": "bad", "requestedAt": "t0"}
+
+
+def test_a_finished_quarantine_is_the_record_of_its_archive() -> None:
+    found = status(Findings(record=DONE))
+    assert conditions(found) == {
+        "Ready": ("False", "Quarantined"),
+        "Quarantined": ("True", "Quarantined"),
+        "Stalled": ("True", "Quarantined"),
+    }
+    assert found["phase"] == "Quarantined"
+    assert found["quarantine"]["archive"] == "runners/a.tar.gz"
+    assert found["quarantine"]["clean"] is True
+
+
+def test_transition_times_stay_while_a_status_stays() -> None:
+    old = status(Findings(record=RECORD, bound=True))
+    again = build_status(Findings(record=RECORD, bound=True), old, generation=4, now="2026-02-02T00:00:00Z")
+    assert again["conditions"][0]["lastTransitionTime"] == "2026-01-01T00:00:00Z"
+    lost = build_status(Findings(record=RECORD), again, generation=4, now="2026-03-03T00:00:00Z")
+    assert lost["conditions"][0]["lastTransitionTime"] == "2026-03-03T00:00:00Z"
+
+
+def test_the_same_status_needs_no_patch_and_what_went_is_removed() -> None:
+    old = status(Findings(record=RECORD, bound=True, path="/srv/x", node_name="n"))
+    assert build_status_patch(old, old) == {}
+    new = {key: value for key, value in old.items() if key != "nodeName"}
+    assert build_status_patch(new, old) == {"nodeName": None}
+
+
+def test_usage_is_kept_until_it_is_measured_again() -> None:
+    old = status(Findings(record=RECORD, bound=True, usage={"bytes": 1, "files": 1, "measuredAt": "t"}))
+    assert status(Findings(record=RECORD, bound=True), old)["usage"] == {"bytes": 1, "files": 1, "measuredAt": "t"}

@@ -1,0 +1,21 @@
+"""Waiting for conditions with a deadline; no test ever waits for time to pass."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_PAUSE = 0.05
+
+
+def eventually(look: Callable[[], T | None], *, seconds: float, what: str) -> T:
+    """The first true value that `look` gives; fails after `seconds`, saying `what` and what was seen last."""
+    deadline = time.monotonic() + seconds
+    while True:
+        seen = look()
+        if seen:
+            return seen
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what} (seen last: {seen!r})")
+        time.sleep(_PAUSE)
