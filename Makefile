@@ -40,3 +40,11 @@ test-e2e: $(READY) ## Tests on a real Kubernetes API (CLUSTER=auto|local|kind|ku
 
 .PHONY: test
 test: lint test-unit test-e2e ## Everything
+
+.PHONY: demo
+demo: $(READY) ## Everything shown on this machine, step by step (CLUSTER=auto|local|kind)
+	@$(BIN)/python -m tests.demo up --cluster=$(CLUSTER)
+
+.PHONY: demo-down
+demo-down: $(READY) ## Remove the demo: cluster, operator, directories
+	@$(BIN)/python -m tests.demo down

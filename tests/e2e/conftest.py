@@ -1,4 +1,4 @@
-"""The shipped definition and rights on the session's cluster, an operator for each module, a namespace for each test."""
+"""The shipped definition and rights, an operator for each module, a namespace for each test."""
 
 import itertools
 import json
@@ -59,6 +59,8 @@ def namespace(cluster: Cluster) -> Iterator[str]:
     cluster.kubectl("-n", name, "delete", "ms", "--all", "--wait=false")
     runners = Runners(cluster, name)
     eventually(lambda: not runners.every("ms"), seconds=60, what=f"{name} is left empty")
+    for orphan in runners.volumes():  # Where a test took the finalizer off, the volume is kept on purpose.
+        cluster.kubectl("delete", "pv", orphan["metadata"]["name"])
     cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 

@@ -31,6 +31,7 @@ class OperatorProcess:
     directory: Path
     flags: tuple[str, ...] = ("--sweep-interval=1",)
     port: int = field(default_factory=free_port)
+    log_name: str = "operator.log"
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -108,7 +109,7 @@ class OperatorProcess:
 
     @property
     def _log_file(self) -> Path:
-        return self.directory / "operator.log"
+        return self.directory / self.log_name
 
     def _end(self, number: signal.Signals) -> int:
         if self._process is None:

@@ -23,8 +23,8 @@ _GONE: Final = "gone"
 """Ids of the handlers: kopf keeps them in annotations, so they outlive a release and are never renamed."""
 
 _SOON: Final = 5.0
-_LATER: Final = 60.0
-"""Seconds to the next attempt; until a person acted there is no hurry."""
+_LATER: Final = 20.0
+"""Seconds to the next attempt; where a person must act, soon enough after he did."""
 
 
 def register(registry: kopf.OperatorRegistry, reconciler: Reconciler) -> None:

@@ -10,11 +10,11 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 from metrics_storage.engine.engine import Ensured, StorageEngine
-from metrics_storage.engine.usage import Usage
 from metrics_storage.errors import ArchiveError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Record
 from metrics_storage.model.spec import StorageSpec
+from metrics_storage.model.usage import Usage
 
 _T = TypeVar("_T")
 

@@ -97,12 +97,7 @@ class Reconciler:
         if not bound:
             repairs += await self._claims.ensure(identity, spec, fresh=record is None)
         usage = await self._engine.measure(identity) if measure else None
-        findings = Findings(
-            record=ensured.record,
-            bound=True,
-            usage={"bytes": usage.bytes, "files": usage.files, "measuredAt": now()} if usage else None,
-            **placed(self._claims.template, identity),
-        )
+        findings = Findings(record=ensured.record, bound=True, usage=usage, **placed(self._claims.template, identity))
         await subject.publish(findings)
         for repair in repairs:
             await self._events.warn(identity, reasons.REPAIRED, repair)
@@ -124,7 +119,7 @@ class Reconciler:
             await self._publish(subject, record)
             record = await self._engine.remove(identity)
             if record.quarantine and (archive := record.quarantine.archive):
-                message = f"{archive.path} ({archive.files} entries, sha256 {archive.sha256}) is committed and verified"
+                message = f"{archive.path} ({archive.files} files, sha256 {archive.sha256}) is committed and verified"
                 await self._events.tell(identity, reasons.QUARANTINED, message)
         await self._claims.withdraw_volume(identity, _CLAIM_PATIENCE)
         await self._publish(subject, record)

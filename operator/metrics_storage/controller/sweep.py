@@ -12,6 +12,7 @@ from metrics_storage.controller.reconciler import Reconciler
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import is_bound
 from metrics_storage.kube.resources import CLAIMS, STORAGES, VOLUMES, Resource
+from metrics_storage.model.record import Phase
 from metrics_storage.model.trouble import explain
 
 _log = logging.getLogger(__name__)
@@ -66,13 +67,15 @@ class Sweep:
                 _log.warning("%s", explain(exc).message)
         for uid in known - living.keys():
             await self._reconciler.forget(uid)
-        left = (set(await self._engine.uids()) & known | volumes.keys()) - living.keys()
-        await self._report_orphans(left)
+        still_known = known & set(await self._engine.uids())
+        await self._report_orphans((still_known | volumes.keys()) - living.keys())
 
     async def _report_orphans(self, uids: set[str]) -> None:
         """Say once what is kept although its MetricsStorage is gone: somebody took our finalizer off."""
         for uid in uids - self._reported:
             record = await self._engine.find(uid)
+            if record and record.phase is Phase.RETAINED:
+                continue
             what = f"{record.identity}: directory {record.phase}" if record else f"volume ms-{uid}"
             _log.warning("orphan: %s has no MetricsStorage any more; it is kept until a person removes it", what)
         self._reported = frozenset(uids)

@@ -15,7 +15,7 @@ from metrics_storage.engine.directories import Directories, Place, resolve_owner
 from metrics_storage.engine.journal import Journal
 from metrics_storage.engine.quarantine import QuarantineStore
 from metrics_storage.engine.tree import Progress
-from metrics_storage.engine.usage import Usage, measure
+from metrics_storage.engine.usage import measure
 from metrics_storage.engine.volume import Volume
 from metrics_storage.errors import (
     DirectoryExistsError,
@@ -26,6 +26,7 @@ from metrics_storage.errors import (
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase, Quarantine, Record
 from metrics_storage.model.spec import StorageSpec, check_unchanged
+from metrics_storage.model.usage import Usage
 
 _OVER = (Phase.GONE, Phase.RETAINED)
 

@@ -18,7 +18,7 @@ from metrics_storage.engine import durable
 from metrics_storage.engine.archive.compare import compare_source
 from metrics_storage.engine.archive.manifest import Header
 from metrics_storage.engine.archive.verify import VerifiedArchive, verify_archive
-from metrics_storage.engine.archive.writer import write_archive
+from metrics_storage.engine.archive.writer import ArchiveSummary, write_archive
 from metrics_storage.engine.tree import Progress
 from metrics_storage.engine.usage import measure
 from metrics_storage.engine.volume import Volume
@@ -33,6 +33,8 @@ _RESERVE: Final = 1 << 20
 _INODES: Final = 3
 """Bytes and inodes that one archive may need beside its payload."""
 
+_ARCHIVE: Final = ".tar.gz"
+_MANIFEST: Final = ".manifest.jsonl"
 _BUFFER: Final = 1 << 20
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
@@ -79,18 +81,18 @@ class QuarantineStore:
         """
         self._volume.check()
         namespace, name = archive.path.split("/")
-        try:
-            with durable.opened_directory(namespace, self._volume.fd) as fd, _reading(name, fd) as file:
-                found = hashlib.sha256()
-                while block := os.read(file, _BUFFER):
-                    found.update(block)
-        except OSError as exc:
-            raise ArchiveCorruptError(f"archive {self._volume.path}/{archive.path}: {exc.strerror}") from exc
-        if found.hexdigest() != archive.sha256:
-            raise ArchiveCorruptError(
-                f"archive {self._volume.path}/{archive.path} has sha256 {found.hexdigest()}, but {archive.sha256} was "
-                "verified: its source is kept. Restore the archive, or move it away to have the source archived anew."
-            )
+        manifest = name.removesuffix(_ARCHIVE) + _MANIFEST
+        for file, expected in ((name, archive.sha256), (manifest, archive.manifest_sha256)):
+            path = f"{self._volume.path}/{namespace}/{file}"
+            try:
+                with durable.opened_directory(namespace, self._volume.fd) as fd:
+                    found = _digest(file, fd)
+            except OSError as exc:
+                raise ArchiveCorruptError(f"{path}: {exc.strerror}; restore it, its source is kept") from exc
+            if found != expected:
+                raise ArchiveCorruptError(
+                    f"{path} has sha256 {found}, but {expected} was verified: restore it, its source is kept"
+                )
 
     def _next_attempt(self, identity: Identity) -> int:
         """The first attempt number of which neither archive nor manifest is on the volume."""
@@ -131,7 +133,7 @@ class QuarantineStore:
 
     def _write(self, source_fd: int, record: Record, attempt: int, progress: Progress | None) -> Archive:
         identity = record.identity
-        aside = (f"{identity.uid}.tar.gz", f"{identity.uid}.manifest.jsonl")
+        aside = (identity.uid + _ARCHIVE, identity.uid + _MANIFEST)
         with durable.opened_directory("incoming", self._volume.private_fd) as incoming:
             try:
                 _discard(aside, incoming)
@@ -143,7 +145,7 @@ class QuarantineStore:
                     summary = write_archive(source_fd, archive_fd, manifest_fd, header, progress=progress)
                 if not summary.clean and record.quarantine and record.quarantine.provisional:
                     raise UncleanArchiveError(f"{identity}: {'; '.join(summary.problems)}")
-                verified = _verify(aside, incoming, source_fd if summary.clean else None, progress)
+                verified = _verify(aside, incoming, source_fd if summary.clean else None, progress, summary)
                 durable.make_directory(identity.namespace, self._volume.fd, 0o700)
                 names = identity.archive_names(attempt)
                 with durable.opened_directory(identity.namespace, self._volume.fd) as namespace:
@@ -171,10 +173,21 @@ class QuarantineStore:
         )
 
 
-def _verify(names: tuple[str, str], dir_fd: int, source_fd: int | None, progress: Progress | None) -> VerifiedArchive:
+def _verify(
+    names: tuple[str, str],
+    dir_fd: int,
+    source_fd: int | None,
+    progress: Progress | None,
+    written: ArchiveSummary | None = None,
+) -> VerifiedArchive:
     """Read archive and manifest back from fresh descriptors, and then the source again."""
     with _reading(names[0], dir_fd) as archive_fd, _reading(names[1], dir_fd) as manifest_fd:
         verified = verify_archive(archive_fd, manifest_fd, progress=progress)
+        if written and (written.archive_sha256, written.manifest_sha256) != (
+            verified.archive_sha256,
+            verified.manifest_sha256,
+        ):
+            raise ArchiveCorruptError("what was read back is not what was written: is the quarantine volume sound?")
         if source_fd is not None:
             os.lseek(manifest_fd, 0, os.SEEK_SET)
             differences = compare_source(source_fd, manifest_fd, progress=progress)
@@ -183,10 +196,19 @@ def _verify(names: tuple[str, str], dir_fd: int, source_fd: int | None, progress
     return verified
 
 
+def _digest(name: str, dir_fd: int) -> str:
+    digest = hashlib.sha256()
+    with _reading(name, dir_fd) as fd:
+        while block := os.read(fd, _BUFFER):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def _archive(path: str, verified: VerifiedArchive) -> Archive:
     return Archive(
         path=path,
         sha256=verified.archive_sha256,
+        manifest_sha256=verified.manifest_sha256,
         size_bytes=verified.archive_bytes,
         payload_bytes=verified.payload_bytes,
         files=verified.files,

@@ -218,5 +218,7 @@ def _look(frame: _Frame, name: bytes, ancestors: list[bytes], unlock: bool) -> t
 
 def _names(fd: int) -> list[bytes]:
     """Names in an open directory, the first one last."""
+    # The position belongs to the descriptor: whoever listed it before may have stopped in the middle.
+    os.lseek(fd, 0, os.SEEK_SET)
     with os.scandir(fd) as entries:
         return sorted((os.fsencode(entry.name) for entry in entries), reverse=True)

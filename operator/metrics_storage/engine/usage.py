@@ -6,21 +6,13 @@ and a file of holes cannot inflate it. Deliberately no quota and no policy.
 
 from collections import defaultdict
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Final
 
 from metrics_storage.engine.tree import Meter, Progress, Step, walk
+from metrics_storage.model.usage import Usage
 
 _BLOCK: Final = 512
 """Unit of `st_blocks` in bytes on Linux, whatever the file system's block size."""
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Disk space in bytes (directories included) and the number of entries that are not directories."""
-
-    bytes: int
-    files: int
 
 
 def measure(fd: int, *, progress: Progress | None = None) -> Usage:

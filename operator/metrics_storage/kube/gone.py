@@ -33,7 +33,9 @@ class GoneWaiter:
         if resource not in self._tasks:
             self._tasks[resource] = asyncio.create_task(self._look(resource))
         try:
-            await asyncio.wait_for(asyncio.shield(future), patience)
+            # Not wait_for: until Python 3.12 it swallows a cancellation that meets the result.
+            async with asyncio.timeout(patience):
+                await asyncio.shield(future)
         except TimeoutError:
             return False
         finally:

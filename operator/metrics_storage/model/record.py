@@ -40,10 +40,14 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Archive:
-    """A committed archive; sizes in bytes, `path` relative to the quarantine volume."""
+    """A committed archive and its manifest; sizes in bytes, `path` relative to the quarantine volume.
+
+    Digests are hexadecimal. That of the manifest stands here because nothing else outside it vouches for it.
+    """
 
     path: str
     sha256: str
+    manifest_sha256: str
     size_bytes: int
     payload_bytes: int
     files: int

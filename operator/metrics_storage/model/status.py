@@ -8,6 +8,7 @@ from metrics_storage.model import reasons
 from metrics_storage.model.conditions import Condition, merge_conditions
 from metrics_storage.model.record import Phase, Record
 from metrics_storage.model.trouble import Trouble
+from metrics_storage.model.usage import Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +24,7 @@ class Findings:
     trouble: Trouble | None = None
     path: str | None = None
     node_name: str | None = None
-    usage: Mapping[str, Any] | None = None
+    usage: Usage | None = None
 
 
 def build_status(findings: Findings, old: Mapping[str, Any], *, generation: int, now: str) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def build_status(findings: Findings, old: Mapping[str, Any], *, generation: int,
         status["volumeName"] = record.identity.volume_name
         status["path"] = findings.path
         status["nodeName"] = findings.node_name
-        status["usage"] = findings.usage or old.get("usage")
+        status["usage"] = _usage(findings.usage, old.get("usage"), now)
         # Never taken back, even if a restored journal does not know of it: the definition forbids that too.
         status["quarantine"] = _quarantine(record) or old.get("quarantine")
     else:
@@ -68,6 +69,13 @@ def build_status_patch(new: Mapping[str, Any], old: Mapping[str, Any]) -> dict[s
     patch = {key: value for key, value in new.items() if old.get(key) != value}
     patch.update({key: None for key in old if key not in new})
     return patch
+
+
+def _usage(measured: Usage | None, old: Mapping[str, Any] | None, now: str) -> Mapping[str, Any] | None:
+    """What was measured; the time stays with the numbers, so that an unchanged usage is no write."""
+    if measured is None or (old and (old["bytes"], old["files"]) == (measured.bytes, measured.files)):
+        return old
+    return {"bytes": measured.bytes, "files": measured.files, "measuredAt": now}
 
 
 def _in_service(record: Record) -> bool:

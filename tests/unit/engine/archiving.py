@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from metrics_storage.engine.archive import (
 )
 from metrics_storage.engine.archive.entry import Entry
 from metrics_storage.engine.archive.manifest_reader import ManifestReader
+from metrics_storage.engine.removal import remove_tree
 from metrics_storage.engine.tree import Progress
 
 HEADER = Header(
@@ -101,3 +104,23 @@ def close(fds: list[int]) -> None:
 def open_count() -> int:
     """Descriptors that this process has open."""
     return len(os.listdir("/proc/self/fd"))
+
+
+@contextmanager
+def deep_directories(root: Path, depth: int, name: bytes = b"d") -> Iterator[None]:
+    """Directories in each other, with a file `leaf` in the last; removed afterwards, which pytest could not."""
+    fd = root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    for _ in range(depth):
+        os.mkdir(name, dir_fd=fd)
+        below = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=fd)
+        if fd != root_fd:
+            os.close(fd)
+        fd = below
+    os.close(os.open(b"leaf", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
+    os.close(fd)
+    try:
+        yield
+    finally:
+        if (root / os.fsdecode(name)).exists():
+            remove_tree(root_fd, name, inode=os.stat(name, dir_fd=root_fd).st_ino)
+        os.close(root_fd)

@@ -37,9 +37,7 @@ def test_a_file_beneath_is_opened_and_closed_on_exec(tmp_path: Path, dir_fd: int
         pytest.param(b"/etc/passwd", errno.EXDEV, id="absolute"),
     ],
 )
-def test_what_is_not_beneath_is_refused_with_its_errno(
-    tmp_path: Path, dir_fd: int, name: bytes, code: int
-) -> None:
+def test_what_is_not_beneath_is_refused_with_its_errno(tmp_path: Path, dir_fd: int, name: bytes, code: int) -> None:
     (tmp_path / "link").symlink_to("/etc")
     with pytest.raises(OSError, match=os.strerror(code)) as caught:
         open_beneath(dir_fd, name, os.O_RDONLY)

@@ -1,5 +1,6 @@
 """Walking hostile trees, and measuring them."""
 
+import ctypes
 import errno
 import os
 import stat
@@ -10,25 +11,17 @@ from pathlib import Path
 import pytest
 
 from metrics_storage.engine.tree import Step, printable, walk
-from metrics_storage.engine.usage import Usage, measure
-from tests.unit.engine.archiving import open_count
+from metrics_storage.engine.usage import measure
+from metrics_storage.model.usage import Usage
+from tests.unit.engine.archiving import deep_directories, open_count
+
+SYS_GETDENTS64 = {"x86_64": 217, "aarch64": 61}
 
 
 @pytest.fixture
 def root_fd(tmp_path: Path) -> Iterator[int]:
     fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
     yield fd
-    os.close(fd)
-
-
-def make_deep(root: Path, depth: int) -> None:
-    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-    for _ in range(depth):
-        os.mkdir(b"d", dir_fd=fd)
-        below = os.open(b"d", os.O_RDONLY | os.O_DIRECTORY, dir_fd=fd)
-        os.close(fd)
-        fd = below
-    os.close(os.open(b"leaf", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
     os.close(fd)
 
 
@@ -53,28 +46,39 @@ def test_a_walk_is_sorted_as_bytes_and_encloses_directories(tmp_path: Path, root
     ]
 
 
-def test_ten_thousand_levels_need_few_descriptors(tmp_path: Path, root_fd: int) -> None:
-    make_deep(tmp_path, 10_000)
-    before, most, deepest = open_count(), 0, 0
-    for visit in walk(root_fd):
-        deepest = max(deepest, visit.depth)
-        assert visit.problem is None
-        if visit.depth % 1000 == 0:
-            most = max(most, open_count())
-    assert deepest == 10_001
-    assert most - before <= 34
-    assert open_count() == before
+def test_a_directory_that_was_partly_listed_before_is_walked_whole(tmp_path: Path, root_fd: int) -> None:
+    for number in range(3000):
+        (tmp_path / f"{number:0200}").touch()
+    listing = os.dup(root_fd)
+    libc = ctypes.CDLL(None, use_errno=True)
+    buffer = ctypes.create_string_buffer(32768)
+    assert libc.syscall(SYS_GETDENTS64[os.uname().machine], listing, buffer, len(buffer)) > 0
+    os.close(listing)
+    assert sum(visit.step is Step.ENTRY for visit in walk(root_fd)) == 3000
+
+
+def test_thousands_of_levels_need_few_descriptors(tmp_path: Path, root_fd: int) -> None:
+    with deep_directories(tmp_path, 3_000):
+        before, most, deepest = open_count(), 0, 0
+        for visit in walk(root_fd):
+            deepest = max(deepest, visit.depth)
+            assert visit.problem is None
+            if visit.depth % 1000 == 0:
+                most = max(most, open_count())
+        assert deepest == 3_001
+        assert most - before <= 34
+        assert open_count() == before
 
 
 def test_closing_a_walk_in_the_middle_frees_its_descriptors(tmp_path: Path, root_fd: int) -> None:
-    make_deep(tmp_path, 50)
-    before = open_count()
-    with closing(walk(root_fd)) as visits:
-        for visit in visits:
-            if visit.depth == 45:
-                break
-        assert open_count() > before
-    assert open_count() == before
+    with deep_directories(tmp_path, 50):
+        before = open_count()
+        with closing(walk(root_fd)) as visits:
+            for visit in visits:
+                if visit.depth == 45:
+                    break
+            assert open_count() > before
+        assert open_count() == before
 
 
 def test_what_vanishes_or_becomes_a_link_is_told_and_not_followed(tmp_path: Path, root_fd: int) -> None:
@@ -94,15 +98,15 @@ def test_what_vanishes_or_becomes_a_link_is_told_and_not_followed(tmp_path: Path
 def test_a_directory_moved_away_makes_the_ancestors_unreachable_not_wrong(tmp_path: Path, root_fd: int) -> None:
     elsewhere = tmp_path.parent / f"{tmp_path.name}-elsewhere"
     (elsewhere / "z").mkdir(parents=True)
-    make_deep(tmp_path, 60)
-    (tmp_path / "d" / "d" / "z").touch()
-    (tmp_path / "z").touch()
     seen = {}
-    for visit in walk(root_fd):
-        if visit.step is Step.ENTER and visit.depth == 50:
-            (tmp_path / "d/d/d").rename(elsewhere / "d")
-        if visit.step is not Step.ENTER:
-            seen[visit.path] = (visit.problem, visit.parent_fd)
+    with deep_directories(tmp_path, 60):
+        (tmp_path / "d" / "d" / "z").touch()
+        (tmp_path / "z").touch()
+        for visit in walk(root_fd):
+            if visit.step is Step.ENTER and visit.depth == 50:
+                (tmp_path / "d/d/d").rename(elsewhere / "d")
+            if visit.step is not Step.ENTER:
+                seen[visit.path] = (visit.problem, visit.parent_fd)
     assert seen[b"d/d/z"] == (errno.ESTALE, -1)
     assert seen[b"z"] == (None, root_fd)
 

@@ -9,11 +9,19 @@ from metrics_storage.model.record import Archive, Phase, Quarantine, Record
 from metrics_storage.model.spec import StorageSpec
 from metrics_storage.model.status import Findings, build_status, build_status_patch
 from metrics_storage.model.trouble import explain
+from metrics_storage.model.usage import Usage
 
 IDENTITY = Identity("runners", "runner-0", "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")
 RECORD = Record(identity=IDENTITY, spec=StorageSpec(), phase=Phase.PROVISIONED, inode=7)
 ARCHIVE = Archive(
-    path="runners/a.tar.gz", sha256="ab", size_bytes=9, payload_bytes=5, files=1, clean=True, completed_at="t1"
+    path="runners/a.tar.gz",
+    sha256="ab",
+    manifest_sha256="cd",
+    size_bytes=9,
+    payload_bytes=5,
+    files=1,
+    clean=True,
+    completed_at="t1",
 )
 LATCHED = replace(RECORD, quarantine=Quarantine(reason="bad", requested_at="t0"))
 DONE = replace(RECORD, phase=Phase.GONE, quarantine=Quarantine(reason="bad", requested_at="t0", archive=ARCHIVE))
@@ -91,5 +99,12 @@ def test_the_same_status_needs_no_patch_and_what_went_is_removed() -> None:
 
 
 def test_usage_is_kept_until_it_is_measured_again() -> None:
-    old = status(Findings(record=RECORD, bound=True, usage={"bytes": 1, "files": 1, "measuredAt": "t"}))
-    assert status(Findings(record=RECORD, bound=True), old)["usage"] == {"bytes": 1, "files": 1, "measuredAt": "t"}
+    old = {"usage": {"bytes": 1, "files": 1, "measuredAt": "t"}}
+    assert status(Findings(record=RECORD, bound=True), old)["usage"] == old["usage"]
+
+
+def test_an_unchanged_usage_keeps_its_time_and_a_changed_one_does_not() -> None:
+    old = {"usage": {"bytes": 1, "files": 1, "measuredAt": "t"}}
+    assert status(Findings(record=RECORD, bound=True, usage=Usage(1, 1)), old)["usage"]["measuredAt"] == "t"
+    changed = status(Findings(record=RECORD, bound=True, usage=Usage(2, 1)), old)["usage"]
+    assert changed == {"bytes": 2, "files": 1, "measuredAt": "2026-01-01T00:00:00Z"}

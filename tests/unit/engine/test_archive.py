@@ -1,0 +1,316 @@
+"""What an archive of a hostile directory holds, and that GNU tar restores it."""
+
+import os
+import socket
+import stat
+import subprocess
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from metrics_storage.engine.archive import Header
+from metrics_storage.errors import ArchiveError
+from tests.unit.engine.archiving import HEADER, Archiving, deep_directories, open_count
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can do this")
+
+
+@pytest.fixture
+def archiving(tmp_path: Path) -> Archiving:
+    return Archiving(tmp_path)
+
+
+def assert_sound(archiving: Archiving) -> None:
+    """Archive, verify, compare with the source: all without a complaint."""
+    before = open_count()
+    summary = archiving.write()
+    assert summary.clean, summary.problems
+    verified = archiving.verify(summary.archive_sha256)
+    assert verified.header == HEADER
+    assert (verified.entries, verified.files) == (summary.entries, summary.files)
+    assert verified.manifest_sha256 == summary.manifest_sha256
+    assert archiving.compare() == ()
+    assert open_count() == before
+
+
+def snapshot(root: bytes) -> dict[bytes, tuple[object, ...]]:
+    """Everything below a directory that an archive must keep."""
+    found: dict[bytes, tuple[object, ...]] = {}
+    for folder, directories, files in os.walk(root):
+        for name in [b".", *directories, *files]:
+            path = os.path.join(folder, name)
+            info = os.lstat(path)
+            content: object = None
+            if stat.S_ISREG(info.st_mode):
+                content = Path(os.fsdecode(path)).read_bytes()
+            elif stat.S_ISLNK(info.st_mode):
+                content = os.readlink(path)
+            mtime = info.st_mtime_ns
+            found[os.path.relpath(path, root)] = (info.st_mode, info.st_uid, info.st_gid, mtime, content)
+    return found
+
+
+names = st.binary(min_size=1, max_size=255).filter(
+    lambda name: not set(b"/\0") & set(name) and name not in (b".", b"..")
+)
+leaves = st.one_of(
+    st.binary(max_size=2000),
+    st.tuples(st.just("link"), st.binary(min_size=1, max_size=300).filter(lambda target: 0 not in target)),
+    st.just("fifo"),
+)
+trees = st.recursive(
+    st.dictionaries(names, leaves, max_size=4),
+    lambda inner: st.dictionaries(names, st.one_of(leaves, inner), max_size=4),
+    max_leaves=8,
+)
+
+
+def build(root: bytes, tree: dict[bytes, object], mtime: int) -> None:
+    for name, value in tree.items():
+        path = root + b"/" + name
+        if isinstance(value, dict):
+            os.mkdir(path)
+            build(path, value, mtime)
+        elif isinstance(value, bytes):
+            Path(os.fsdecode(path)).write_bytes(value)
+        elif isinstance(value, tuple):
+            os.symlink(value[1], path)
+        else:
+            os.mkfifo(path)
+        os.utime(path, ns=(0, mtime), follow_symlinks=False)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(tree=trees, mtime=st.integers(min_value=-(10**18), max_value=9 * 10**18))
+def test_any_tree_comes_back_from_gnu_tar_as_it_was(tree: dict[bytes, object], mtime: int) -> None:
+    with tempfile.TemporaryDirectory() as root:
+        archiving = Archiving(Path(root))
+        build(os.fsencode(archiving.source), tree, mtime)
+        assert_sound(archiving)
+        extracted = archiving.extract()
+        assert snapshot(os.fsencode(extracted)) == snapshot(os.fsencode(archiving.source))
+        compared = subprocess.run(
+            ["tar", "--compare", "--warning=no-unknown-keyword", "-zf", archiving.archive, "-C", extracted.parent],
+            capture_output=True,
+            check=False,
+        )
+        assert (compared.returncode, compared.stdout) == (0, b"")
+        with tarfile.open(archiving.archive) as tar:
+            listed = {os.fsencode(member.name).removeprefix(b"runner-0/") for member in tar}
+        assert listed == set(archiving.entries())
+
+
+def test_links_are_kept_as_links_and_never_followed(archiving: Archiving) -> None:
+    for name, target in {"shadow": "/etc/shadow", "dangling": "nowhere", "parent": ".."}.items():
+        (archiving.source / name).symlink_to(target)
+    assert_sound(archiving)
+    entries = archiving.entries()
+    assert {name: entries[name].target for name in (b"shadow", b"dangling", b"parent")} == {
+        b"shadow": b"/etc/shadow",
+        b"dangling": b"nowhere",
+        b"parent": b"..",
+    }
+
+
+def test_fifos_and_sockets_are_recorded_and_never_opened(archiving: Archiving) -> None:
+    os.mkfifo(archiving.source / "fifo")
+    (archiving.source / "file").write_text("text")
+    with socket.socket(socket.AF_UNIX) as server, tempfile.TemporaryDirectory(dir="/tmp") as short:
+        server.bind(f"{short}/s")
+        os.rename(f"{short}/s", archiving.source / "socket")
+        started = time.monotonic()
+        assert_sound(archiving)
+    assert time.monotonic() - started < 5
+    entries = archiving.entries()
+    assert (entries[b"socket"].type, entries[b"socket"].stored) == ("socket", False)
+    assert sorted(os.listdir(archiving.extract())) == ["fifo", "file"]
+
+
+@needs_root
+def test_device_nodes_stand_in_the_manifest_only(archiving: Archiving) -> None:
+    os.mknod(archiving.source / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    os.mknod(archiving.source / "disk", stat.S_IFBLK | 0o600, os.makedev(8, 17))
+    assert_sound(archiving)
+    entries = archiving.entries()
+    assert (entries[b"null"].type, entries[b"null"].device) == ("character", (1, 3))
+    assert (entries[b"disk"].type, entries[b"disk"].device) == ("block", (8, 17))
+    assert os.listdir(archiving.extract()) == []
+
+
+def test_a_tebibyte_of_nothing_costs_nothing_and_comes_back(archiving: Archiving) -> None:
+    with (archiving.source / "sparse").open("wb") as file:
+        file.seek(1 << 39)
+        file.write(b"middle")
+        file.truncate(1 << 40)
+    with (archiving.source / "empty").open("wb") as file:
+        file.truncate(1 << 40)
+    started = time.monotonic()
+    assert_sound(archiving)
+    extracted = archiving.extract()
+    assert time.monotonic() - started < 2
+    assert archiving.archive.stat().st_size < 20_000
+    assert (extracted / "empty").stat().st_size == 1 << 40
+    with (extracted / "sparse").open("rb") as file:
+        file.seek(1 << 39)
+        assert file.read(8) == b"middle\0\0"
+    assert (extracted / "sparse").stat().st_size == 1 << 40
+    assert (extracted / "sparse").stat().st_blocks * 512 < 100_000
+
+
+def test_ten_thousand_levels_are_archived_in_folds(archiving: Archiving) -> None:
+    with deep_directories(archiving.source, 10_000):
+        assert_sound(archiving)
+        paths = [*archiving.entries()]
+    assert len(paths) == 10_002
+    assert paths[-1].startswith(b"runner-0~6/")
+    assert max(map(len, paths)) < 4096
+
+
+def test_a_long_path_can_be_extracted_from_its_folds(archiving: Archiving) -> None:
+    with deep_directories(archiving.source, 60, name=b"n" * 255):
+        assert_sound(archiving)
+    extracted = archiving.extract()
+    folds = sorted(os.listdir(extracted.parent))
+    assert folds == ["runner-0", "runner-0~1", "runner-0~2", "runner-0~3", "runner-0~4", "runner-0~5"]
+    found = [files for fold in folds for _, _, files in os.walk(extracted.parent / fold) if files]
+    assert found == [["leaf"]]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(b"new\nline", id="newline"),
+        pytest.param(b"\x1b]0;title\x07", id="escape"),
+        pytest.param(b"\xff\xfe", id="not utf-8"),
+        pytest.param(b"n" * 255, id="255 bytes"),
+        pytest.param("ä".encode() * 127, id="long utf-8"),
+        pytest.param(b"-rf", id="option"),
+        pytest.param(b"a=b%3D", id="equals"),
+        pytest.param(b" ", id="space"),
+    ],
+)
+def test_odd_names_are_kept(archiving: Archiving, name: bytes) -> None:
+    path = os.fsencode(archiving.source) + b"/" + name
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+    os.symlink(name, path[:-1] + b"~")
+    assert_sound(archiving)
+    assert sorted(os.listdir(os.fsencode(archiving.extract()))) == sorted(os.listdir(os.fsencode(archiving.source)))
+
+
+@needs_root
+def test_modes_owners_and_extended_attributes_come_back(archiving: Archiving) -> None:
+    program, folder, link = (archiving.source / name for name in ("program", "folder", "link"))
+    program.write_text("#!/bin/sh\n")
+    folder.mkdir()
+    link.symlink_to("program")
+    os.chown(program, 3_000_000_000, 2_500_000)
+    program.chmod(0o6755)
+    folder.chmod(0o1777)
+    acl = bytes.fromhex("0200000001000600ffffffff02000400e803000004000400ffffffff10000400ffffffff20000400ffffffff")
+    kept = {
+        program: {"user.a=b%3D": b"\0\xff\n", "security.capability": bytes.fromhex("0100000200040000" + "00" * 12)},
+        folder: {"user.folder": b"value", "system.posix_acl_access": acl},
+    }
+    try:
+        os.setxattr(link, "security.mark", b"link", follow_symlinks=False)
+        for path, xattrs in kept.items():
+            for name, value in xattrs.items():
+                os.setxattr(path, name, value)
+    except OSError as exc:
+        pytest.skip(f"no extended attributes here: {exc}")
+    assert_sound(archiving)
+    assert archiving.entries()[b"link"].xattrs == {b"security.mark": b"link"}
+    extracted = archiving.extract()
+    for path, xattrs in kept.items():
+        for name, value in xattrs.items():
+            assert os.getxattr(extracted / path.name, name) == value
+    restored = (extracted / "program").stat()
+    assert (restored.st_uid, restored.st_gid) == (3_000_000_000, 2_500_000)
+    assert stat.S_IMODE(restored.st_mode) == 0o6755
+
+
+def test_too_many_extended_attributes_are_a_problem_not_a_memory_bomb(
+    archiving: Archiving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (archiving.source / "file").write_text("text")
+    os.setxattr(archiving.source / "file", "user.large", b"x" * 1000)
+    monkeypatch.setattr("metrics_storage.engine.archive.source._XATTRS_MAX", 100)
+    summary = archiving.write()
+    assert summary.problems == ("runner-0/file: unreadable (E2BIG)",)
+    assert not archiving.verify().clean
+
+
+def test_hard_links_are_stored_once_and_foreign_ones_in_full(archiving: Archiving) -> None:
+    (archiving.root / "outside").write_text("outside")
+    os.link(archiving.root / "outside", archiving.source / "foreign")
+    (archiving.source / "a").write_text("inside")
+    os.link(archiving.source / "a", archiving.source / "b")
+    before = (archiving.root / "outside").stat()
+    assert_sound(archiving)
+    entries = archiving.entries()
+    assert (entries[b"b"].link, entries[b"b"].payload) == (b"runner-0/a", 0)
+    assert (entries[b"foreign"].link, entries[b"foreign"].nlink) == (None, 2)
+    assert (archiving.root / "outside").stat() == before
+    extracted = archiving.extract()
+    assert (extracted / "a").stat().st_ino == (extracted / "b").stat().st_ino
+    assert (extracted / "foreign").read_text() == "outside"
+
+
+def test_hard_links_that_no_longer_fit_the_table_are_stored_in_full(
+    archiving: Archiving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("metrics_storage.engine.archive.paths._LINK_TABLE_BYTES", 0)
+    (archiving.source / "a").write_text("inside")
+    os.link(archiving.source / "a", archiving.source / "b")
+    assert_sound(archiving)
+    assert archiving.entries()[b"b"].payload == 6
+
+
+@needs_root
+def test_another_mount_is_recorded_and_not_entered(archiving: Archiving) -> None:
+    outside = archiving.root / "outside"
+    outside.mkdir()
+    (outside / "secret").touch()
+    (archiving.source / "mount").mkdir()
+    (archiving.source / "file").touch()
+    mounts = {outside: archiving.source / "mount", outside / "secret": archiving.source / "file"}
+    for what, where in mounts.items():
+        if subprocess.run(["mount", "--bind", what, where], capture_output=True, check=False).returncode:
+            pytest.skip("mounting is not allowed here")
+    try:
+        assert not archiving.write().clean
+    finally:
+        for where in mounts.values():
+            subprocess.run(["umount", where], check=True)
+    assert [(name, e.status, e.stored) for name, e in archiving.entries().items() if e.depth] == [
+        (b"file", "other-mount", False),
+        (b"mount", "other-mount", False),
+    ]
+
+
+def test_the_same_directory_gives_the_same_bytes(archiving: Archiving) -> None:
+    (archiving.source / "file").write_bytes(os.urandom(100_000))
+    first = archiving.write()
+    archiving.archive.unlink()
+    archiving.manifest.unlink()
+    assert archiving.write() == first
+
+
+def test_access_times_are_left_alone(archiving: Archiving) -> None:
+    path = archiving.source / "file"
+    path.write_text("text")
+    os.utime(path, ns=(1, 2))
+    assert_sound(archiving)
+    assert path.stat().st_atime_ns == 1
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a~1", "a\n"])
+def test_a_name_that_cannot_be_a_top_directory_is_refused(name: str) -> None:
+    fields = {field: getattr(HEADER, field) for field in HEADER.__slots__}
+    with pytest.raises(ArchiveError, match="top directory"):
+        Header(**(fields | {"name": name}))
