@@ -48,3 +48,7 @@ demo: $(READY) ## Everything shown on this machine, step by step (CLUSTER=auto|l
 .PHONY: demo-down
 demo-down: $(READY) ## Remove the demo: cluster, operator, directories
 	@$(BIN)/python -m tests.demo down
+
+.PHONY: bench
+bench: $(READY) ## Measure provisioning against the cluster's own binder; minutes
+	$(BIN)/python -m tests.bench

@@ -1,23 +1,16 @@
 """The shipped definition and rights, an operator for each module, a namespace for each test."""
 
 import itertools
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from subprocess import run
 
 import pytest
-import yaml
 
 from tests.cluster import Cluster
-from tests.cluster.handle import find_kubectl
+from tests.e2e.install import install
 from tests.e2e.operator_process import OperatorProcess
 from tests.e2e.runners import Runners
 from tests.waiting import eventually
-
-_ROOT = Path(__file__).parents[2]
-_NOT_HERE = ("Deployment", "PersistentVolumeClaim", "NetworkPolicy")
-"""What of the manifests needs a node; here the operator runs as a process."""
 
 _numbers = itertools.count(1)
 
@@ -25,17 +18,7 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def operator_kubeconfig(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A kubeconfig with the rights of the shipped service account, everything it needs being installed."""
-    rendered = run(
-        [find_kubectl(), "kustomize", _ROOT / "manifests" / "base"], capture_output=True, check=True, text=True
-    )
-    objects = [item for item in yaml.safe_load_all(rendered.stdout) if item["kind"] not in _NOT_HERE]
-    items = {"apiVersion": "v1", "kind": "List", "items": objects}
-    # Servers before 1.25 do not know CEL rules, and kubectl would refuse the definition for them.
-    cluster.kubectl("apply", "--validate=false", "-f", "-", stdin=json.dumps(items))
-    cluster.kubectl("wait", "--for=condition=Established", "crd/metricsstorages.metricsstorage.dev", "--timeout=30s")
-    return cluster.service_account_kubeconfig(
-        "metrics-storage", "metrics-storage-operator", tmp_path_factory.mktemp("kubeconfig")
-    )
+    return install(cluster, tmp_path_factory.mktemp("kubeconfig"))
 
 
 @pytest.fixture(scope="module")

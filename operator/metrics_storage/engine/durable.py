@@ -28,9 +28,11 @@ def opened(name: str, flags: int, dir_fd: int) -> Iterator[int]:
 
 
 def make_directory(name: str, dir_fd: int, mode: int) -> None:
-    """Make a directory, or accept the one that is there, and make its entry durable."""
+    """Make a directory of exactly that mode, or accept the one that is there, and make its entry durable."""
     with contextlib.suppress(FileExistsError):
         os.mkdir(name, mode, dir_fd=dir_fd)
+        with opened_directory(name, dir_fd) as fd:
+            os.fchmod(fd, mode)  # Whatever the process's umask took away.
     os.fsync(dir_fd)
 
 

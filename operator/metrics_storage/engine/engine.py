@@ -115,7 +115,8 @@ class StorageEngine:
     def archive(self, identity: Identity, progress: Progress | None = None) -> Record:
         """Freeze the directory of a latched quarantine, archive it and verify the archive.
 
-        Nobody may be using the directory any more. On return the record is Verified (or further). `progress` is
+        Nobody may be using the directory any more. On return the record is Verified (or further; Gone without an
+        archive only where a person released a directory that had vanished). `progress` is
         called with the bytes and entries done so far; what it raises ends the attempt.
 
         Raises:
@@ -130,10 +131,13 @@ class StorageEngine:
             raise JournalError(f"{identity} has no latched quarantine")
         if not record.must_be_archived:
             return record
-        if record.phase is not Phase.FROZEN:
-            record = self._freeze(record)
-        elif self._directories.find(record) is not Place.FROZEN:
+        place = self._directories.find(record)
+        if place is None and self._directories.released(identity.uid):
+            return self._journal.write(record.at(Phase.GONE))
+        if place is None or (record.phase is Phase.FROZEN and place is not Place.FROZEN):
             raise self._vanished(record)
+        if record.phase is not Phase.FROZEN:
+            record = self._freeze(record, place)
         with self._directories.opened(Place.FROZEN, identity) as source_fd:
             archive, attempt = self.archives.commit(source_fd, record, progress)
         if archive.clean:
@@ -229,10 +233,7 @@ class StorageEngine:
             raise JournalError(f"the journal has no entry for {identity}")
         return record
 
-    def _freeze(self, record: Record) -> Record:
-        place = self._directories.find(record)
-        if place is None:
-            raise self._vanished(record)
+    def _freeze(self, record: Record, place: Place) -> Record:
         if place is not Place.FROZEN:
             self._directories.move(record.identity, place, Place.FROZEN)
         return self._journal.write(record.at(Phase.FROZEN))

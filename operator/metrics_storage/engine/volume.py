@@ -20,7 +20,7 @@ from metrics_storage.engine import durable
 from metrics_storage.errors import VolumeError, VolumeLockedError
 
 PRIVATE: Final = ".metrics-storage"
-_UNFINISHED: Final = f"{PRIVATE}.new"
+_UNFINISHED: Final = f"{PRIVATE}.new-"
 _MARKER: Final = "volume.json"
 _LOCK: Final = "lock"
 _FORMAT: Final = 1
@@ -125,7 +125,7 @@ class Volume:
     def _open_private(self, initialise: bool) -> tuple[int, str]:
         self._check_writable()
         try:
-            if initialise and not set(os.listdir(self.fd)) - {"lost+found", _UNFINISHED}:
+            if initialise and _is_empty(self.fd):
                 self._initialise()
             with durable.opened_directory(PRIVATE, self.fd) as fd:
                 for name in _DIRECTORIES[self.role]:
@@ -140,17 +140,20 @@ class Volume:
             raise VolumeError(f"{self.role} volume {self.path}: {exc.strerror}") from exc
 
     def _initialise(self) -> None:
-        durable.make_directory(_UNFINISHED, self.fd, 0o700)
-        with durable.opened_directory(_UNFINISHED, self.fd) as fd:
+        # A name of its own for every attempt: what another process is writing, or left unfinished, is not touched.
+        identifier = str(uuid.uuid4())
+        unfinished = _UNFINISHED + identifier
+        durable.make_directory(unfinished, self.fd, 0o700)
+        with durable.opened_directory(unfinished, self.fd) as fd:
             marker = {
                 "format": _FORMAT,
                 "role": self.role,
-                "id": str(uuid.uuid4()),
+                "id": identifier,
                 "createdAt": datetime.now(UTC).isoformat(timespec="seconds"),
             }
             durable.write_file(_MARKER, json.dumps(marker, indent=2).encode() + b"\n", fd)
         with contextlib.suppress(FileExistsError):  # Another process was faster; its marker counts.
-            durable.move(_UNFINISHED, self.fd, PRIVATE, self.fd)
+            durable.move(unfinished, self.fd, PRIVATE, self.fd)
 
     def _read_marker(self, private_fd: int) -> str:
         try:
@@ -170,6 +173,11 @@ class Volume:
             raise VolumeError(f"{self.role} volume {self.path} is mounted read-only; mount it writable")
         if not os.access(self.path, os.W_OK | os.X_OK):
             raise VolumeError(f"{self.role} volume {self.path} is not writable for user {os.geteuid()}")
+
+
+def _is_empty(fd: int) -> bool:
+    """Whether a directory holds nothing but what `mkfs` and interrupted initialisations leave."""
+    return all(name == "lost+found" or name.startswith(_UNFINISHED) for name in os.listdir(fd))
 
 
 def _inode(status: os.stat_result) -> tuple[int, int]:

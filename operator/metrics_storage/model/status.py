@@ -2,13 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from metrics_storage.model import reasons
 from metrics_storage.model.conditions import Condition, merge_conditions
 from metrics_storage.model.record import Phase, Record
 from metrics_storage.model.trouble import Trouble
 from metrics_storage.model.usage import Usage
+
+_LOST: Final = (
+    "the directory had vanished before it could be archived, and a person released it: there is no archive; "
+    "delete this MetricsStorage"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +41,9 @@ def build_status(findings: Findings, old: Mapping[str, Any], *, generation: int,
         generation: the `metadata.generation` that was looked at.
         now: RFC 3339 in UTC.
     """
-    record, trouble = findings.record, findings.trouble
+    record, trouble = findings.record, findings.trouble or _loss(findings.record)
     ready = findings.bound and record is not None and _in_service(record) and trouble is None
-    conditions = [_ready(ready, findings)]
+    conditions = [_ready(ready, findings, trouble)]
     if record and record.quarantine:
         conditions.append(_quarantined(record, trouble))
     if stalled := _stalled(record, trouble):
@@ -47,7 +52,7 @@ def build_status(findings: Findings, old: Mapping[str, Any], *, generation: int,
         conditions.append(Condition("Reconciling", True, conditions[0].reason, conditions[0].message))
     status: dict[str, Any] = {
         "observedGeneration": generation,
-        "phase": _phase(ready, findings),
+        "phase": _phase(ready, findings, trouble),
         "conditions": merge_conditions(old.get("conditions", ()), conditions, generation=generation, now=now),
     }
     if record:
@@ -84,11 +89,22 @@ def _in_service(record: Record) -> bool:
 
 def _over(record: Record | None) -> bool:
     """The archive is committed and the source is gone: only the resource is left, as the record of it."""
-    return record is not None and record.quarantine is not None and record.phase is Phase.GONE
+    return record is not None and record.phase is Phase.GONE and _has_archive(record)
 
 
-def _ready(ready: bool, findings: Findings) -> Condition:
-    record, trouble = findings.record, findings.trouble
+def _loss(record: Record | None) -> Trouble | None:
+    """The trouble that stays after a person accepted that there is nothing to archive any more."""
+    if record and record.phase is Phase.GONE and record.quarantine and not _has_archive(record):
+        return Trouble(reasons.DIRECTORY_VANISHED, _LOST, stalled=True)
+    return None
+
+
+def _has_archive(record: Record) -> bool:
+    return record.quarantine is not None and record.quarantine.archive is not None
+
+
+def _ready(ready: bool, findings: Findings, trouble: Trouble | None) -> Condition:
+    record = findings.record
     if ready:
         return Condition("Ready", True, reasons.PROVISIONED, "the directory exists and its claim is bound")
     if trouble:
@@ -131,8 +147,8 @@ def _stalled(record: Record | None, trouble: Trouble | None) -> Condition | None
     return None
 
 
-def _phase(ready: bool, findings: Findings) -> str:
-    record, trouble = findings.record, findings.trouble
+def _phase(ready: bool, findings: Findings, trouble: Trouble | None) -> str:
+    record = findings.record
     if ready:
         return "Ready"
     if _over(record) and not findings.deleting:

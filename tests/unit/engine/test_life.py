@@ -268,6 +268,35 @@ def test_a_vanished_source_is_never_taken_for_an_archived_one(engine: StorageEng
         engine.archive(IDENTITY)
 
 
+def test_a_vanished_source_is_given_up_only_when_a_person_says_so(engine: StorageEngine) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    engine.latch(IDENTITY, "x", NOW)
+    live(engine).rmdir()
+    Directories(engine.storage).release(IDENTITY.uid)
+    record = engine.archive(IDENTITY)
+    assert record.phase is Phase.GONE
+    assert record.quarantine is not None
+    assert record.quarantine.archive is None
+    assert not archives(engine)
+
+
+def test_a_release_means_nothing_while_the_directory_is_there(engine: StorageEngine) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    engine.latch(IDENTITY, "x", NOW)
+    Directories(engine.storage).release(IDENTITY.uid)
+    assert engine.archive(IDENTITY).phase is Phase.VERIFIED
+
+
+def test_a_directory_has_its_mode_whatever_the_umask(engine: StorageEngine) -> None:
+    before = os.umask(0o077)
+    try:
+        engine.ensure(IDENTITY, SPEC)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(live(engine).parent.stat().st_mode) == 0o711
+    assert stat.S_IMODE(live(engine).stat().st_mode) == 0o770
+
+
 def test_a_directory_in_trash_that_was_not_condemned_yet_is_still_evidence(engine: StorageEngine) -> None:
     """A crash between the rename into the trash and the journal's word leaves it there, whole."""
     engine.ensure(IDENTITY, SPEC)

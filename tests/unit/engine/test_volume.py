@@ -43,8 +43,8 @@ def test_storage_and_quarantine_cannot_be_swapped(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_initialisation_is_completed(tmp_path: Path) -> None:
-    (tmp_path / ".metrics-storage.new").mkdir()
-    (tmp_path / ".metrics-storage.new" / ".volume.json.tmp").write_text("{")
+    (tmp_path / ".metrics-storage.new-x").mkdir()
+    (tmp_path / ".metrics-storage.new-x" / ".volume.json.tmp").write_text("{")
     Volume(tmp_path, Role.STORAGE, initialise=True).close()
     assert json.loads(marker(tmp_path).read_text())["role"] == "storage"
 

@@ -83,6 +83,16 @@ def test_a_finished_quarantine_is_the_record_of_its_archive() -> None:
     assert found["quarantine"]["clean"] is True
 
 
+def test_a_released_loss_is_never_called_quarantined() -> None:
+    found = status(Findings(record=replace(LATCHED, phase=Phase.GONE)))
+    assert conditions(found) == {
+        "Ready": ("False", "DirectoryVanished"),
+        "Quarantined": ("False", "DirectoryVanished"),
+        "Stalled": ("True", "DirectoryVanished"),
+    }
+    assert found["phase"] == "Failed"
+
+
 def test_transition_times_stay_while_a_status_stays() -> None:
     old = status(Findings(record=RECORD, bound=True))
     again = build_status(Findings(record=RECORD, bound=True), old, generation=4, now="2026-02-02T00:00:00Z")

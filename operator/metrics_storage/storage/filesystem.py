@@ -1,0 +1,214 @@
+"""Storages in a local directory: the engine, opened and locked for each call.
+
+No daemon and no cluster are needed. The price is that nothing goes on by itself: what a crash interrupts is gone
+on with by the next call that changes something, or by `recover`.
+"""
+
+import logging
+import os
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from metrics_storage.constants import DIRECTORY_MODE, FILESYSTEM_OWNER
+from metrics_storage.engine.engine import StorageEngine
+from metrics_storage.errors import (
+    CreateMetricsStorageError,
+    DeleteMetricsStorageError,
+    GetMetricsStorageError,
+    MetricsStorageError,
+    QuarantineMetricsStorageError,
+)
+from metrics_storage.model.identity import Identity
+from metrics_storage.model.record import Phase, Record
+from metrics_storage.model.spec import StorageSpec
+from metrics_storage.storage.protocol import REASON, MetricsStorage, check_name, raising
+from metrics_storage.storage.records import NAMESPACE, finish
+from metrics_storage.storage.session import LocalVolumes, Work
+
+_log = logging.getLogger(__name__)
+
+_PATIENCE: Final = 30.0
+
+
+class FilesystemStorageManager:
+    """Storages below `base_path`, archives below `quarantine_path`; processes and threads may share both.
+
+    A runner's name is an RFC 1123 subdomain, as for Kubernetes. Runners that have one name one after the other
+    have different directories and archives.
+    """
+
+    def __init__(
+        self,
+        base_path: Path | str,
+        quarantine_path: Path | str,
+        owner: str = FILESYSTEM_OWNER,
+        mode: str = DIRECTORY_MODE,
+        *,
+        patience: float = _PATIENCE,
+    ) -> None:
+        """Manage storages; the disk is not touched before the first call.
+
+        Args:
+            base_path: directory of the storages. `create` makes it where it is missing; empty, it becomes a volume.
+            quarantine_path: directory of the archives, likewise; best on another disk.
+            owner: whom storages belong to, `user:group`, numbers or names. Who is not root can give them only to
+                themselves, as f"{os.getuid()}:{os.getgid()}".
+            mode: permission bits of storages, octal.
+            patience: seconds that a call which changes something waits for another one, of any process, to end.
+
+        Raises:
+            InvalidSpecError: owner or mode are malformed.
+        """
+        self._volumes = LocalVolumes(Path(base_path).absolute(), Path(quarantine_path).absolute(), patience)
+        self._spec = StorageSpec(owner=owner, mode=mode)
+
+    def create(self, runner_name: str) -> MetricsStorage:
+        """Make the storage of a runner. What an interrupted call left to remove is removed first.
+
+        Raises:
+            CreateMetricsStorageError: it exists already, or could not be made; then nothing is left behind.
+        """
+        with raising(CreateMetricsStorageError, f"storage of runner {runner_name!r} was not created"):
+            check_name(NAMESPACE, runner_name)
+            self._volumes.make()
+            with self._volumes.working(initialise=True) as work:
+                _finish_removals(work)
+                if any(not work.records.is_interrupted(record) for record in work.records.every(runner_name)):
+                    raise CreateMetricsStorageError(f"storage of runner {runner_name!r} exists already")
+                return self._provision(work.engine, Identity(NAMESPACE, runner_name, str(uuid.uuid4())))
+
+    def list_all(self) -> Iterator[MetricsStorage]:
+        """Every storage in service, as it was at the time of the call; one that cannot be read is logged and left out.
+
+        Raises:
+            GetMetricsStorageError: the base directory is not one of storages, or cannot be read.
+        """
+        with raising(GetMetricsStorageError, "storages cannot be listed"):
+            return iter([] if self._volumes.unused else self._read_all())
+
+    def get(self, runner_name: str) -> MetricsStorage:
+        """The storage of a runner.
+
+        Raises:
+            GetMetricsStorageError: there is none, or it vanished without a call of ours.
+        """
+        with raising(GetMetricsStorageError, f"storage of runner {runner_name!r}"):
+            check_name(NAMESPACE, runner_name)
+            if not self._volumes.unused:
+                with self._volumes.reading() as records:
+                    for record in records.every(runner_name):
+                        if records.is_in_service(record):
+                            return self._storage(record)
+            raise GetMetricsStorageError(self._absent(runner_name))
+
+    def delete(self, runner_name: str) -> None:
+        """Remove the storage of a runner, and finish what an interrupted call left of earlier ones of its name.
+
+        An interrupted quarantine is finished, never cut short.
+
+        Raises:
+            DeleteMetricsStorageError: there is nothing of that name, or it could not be removed completely.
+        """
+        with raising(DeleteMetricsStorageError, f"storage of runner {runner_name!r} was not deleted"):
+            check_name(NAMESPACE, runner_name)
+            if self._volumes.unused:
+                raise DeleteMetricsStorageError(self._absent(runner_name))
+            with self._volumes.working() as work:
+                records = list(work.records.every(runner_name))
+                if not records:
+                    raise DeleteMetricsStorageError(self._absent(runner_name))
+                finish(work.engine, records)
+
+    def move_to_quarantine(self, runner_name: str, reason: str = REASON) -> None:
+        """Archive the storage of a runner, verify the archive, and only then remove the storage.
+
+        The request is final: after an error the storage is out of service and kept, and this method, `delete` or
+        `recover` go on with it. `reason` is written into the archive's manifest.
+
+        Raises:
+            QuarantineMetricsStorageError: there is no such storage, or it could not be archived or removed.
+        """
+        with raising(QuarantineMetricsStorageError, f"storage of runner {runner_name!r} was not quarantined"):
+            check_name(NAMESPACE, runner_name)
+            if self._volumes.unused:
+                raise QuarantineMetricsStorageError(self._absent(runner_name))
+            with self._volumes.working() as work:
+                records = [_latched(work, record, reason) for record in work.records.every(runner_name)]
+                if not any(record.quarantine for record in records):
+                    raise QuarantineMetricsStorageError(self._absent(runner_name))
+                finish(work.engine, records)
+
+    def recover(self) -> None:
+        """Finish everything that was interrupted, quarantines included; call it at the start of a runner manager.
+
+        Raises:
+            MetricsStorageError: what is left, and why; the rest is finished.
+        """
+        with raising(MetricsStorageError, "recovery"):
+            if self._volumes.unused:
+                return
+            with self._volumes.working() as work:
+                finish(work.engine, [record for record in work.records.every() if work.records.is_interrupted(record)])
+
+    def _read_all(self) -> list[MetricsStorage]:
+        found = []
+        with self._volumes.reading() as records:
+            for record in records.every():
+                try:
+                    if records.is_in_service(record):
+                        found.append(self._storage(record))
+                except MetricsStorageError as exc:
+                    _log.warning("storage of runner %r is left out: %s", record.identity.name, exc)
+        return found
+
+    def _absent(self, runner_name: str) -> str:
+        hint = f": {self._volumes.storage} is empty or missing, is it mounted?" if self._volumes.unused else ""
+        return f"storage of runner {runner_name!r} does not exist{hint}"
+
+    def _storage(self, record: Record) -> MetricsStorage:
+        identity = record.identity
+        return MetricsStorage(self._volumes.storage / identity.namespace / identity.directory_name, identity.name)
+
+    def _provision(self, engine: StorageEngine, identity: Identity) -> MetricsStorage:
+        try:
+            return self._storage(engine.ensure(identity, self._spec).record)
+        except Exception as exc:
+            _undo(engine, identity)
+            if isinstance(exc, PermissionError):
+                raise CreateMetricsStorageError(
+                    f"storage of runner {identity.name!r} was not created: user {os.geteuid()} may not give a "
+                    f"directory to {self._spec.owner}. Run as root, or pass the owner '{os.geteuid()}:{os.getegid()}'."
+                ) from exc
+            raise
+
+
+def _undo(engine: StorageEngine, identity: Identity) -> None:
+    """Remove what a failed creation began; the error that it failed with matters more than one from here."""
+    try:
+        if (begun := engine.find(identity.uid)) is not None:
+            finish(engine, [begun])
+    except (MetricsStorageError, OSError) as exc:
+        _log.warning("what was begun for runner %r is left to the next call: %s", identity.name, exc)
+
+
+def _finish_removals(work: Work) -> None:
+    """Remove what needs no archive any more; what resists is left to `delete` and `recover`, and does no harm."""
+    for record in work.records.every():
+        if record.must_be_archived or record.phase is Phase.VERIFIED or not work.records.is_interrupted(record):
+            continue
+        try:
+            finish(work.engine, [record])
+        except MetricsStorageError as exc:
+            _log.warning("an interrupted removal is not finished: %s", exc)
+
+
+def _latched(work: Work, record: Record, reason: str) -> Record:
+    """The record with a latched quarantine, where its directory is still whole."""
+    if record.phase is not Phase.PROVISIONED or record.quarantine is not None:
+        return record
+    # Refuses a directory that vanished: a person can release it only while no quarantine of it is latched.
+    work.records.is_in_service(record)
+    return work.engine.latch(record.identity, reason, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))

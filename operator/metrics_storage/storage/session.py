@@ -1,0 +1,108 @@
+"""The two local directories of a manager, opened for one call and closed after it.
+
+Whatever changes something has the lock of the storage volume; reading has not, so that a list of storages does
+not wait for an archive. Only creation makes directories and marks empty ones: for everything else, an empty
+directory is one that is not mounted.
+"""
+
+import contextlib
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from metrics_storage.engine.engine import StorageEngine
+from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.errors import VolumeError, VolumeLockedError
+from metrics_storage.storage.records import Records
+
+_RETRY: Final = 0.05
+
+
+def initialised_volume(path: Path, role: Role) -> Volume:
+    """Open a volume, and mark an empty directory as a new one first.
+
+    Marking is not made for several processes at once, so that they take turns here, by a lock on the directory.
+
+    Raises:
+        VolumeError: as `Volume`.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as exc:
+        raise VolumeError(f"{role} volume {path}: {exc.strerror}; expected a directory") from exc
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        return Volume(path, role, initialise=True)
+    finally:
+        os.close(fd)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A locked storage volume: what can be done to it, and what it knows."""
+
+    engine: StorageEngine
+    records: Records
+
+
+@dataclass(frozen=True, slots=True)
+class LocalVolumes:
+    """Absolute paths of the storage and the quarantine volume; `patience` in seconds is for the lock."""
+
+    storage: Path
+    quarantine: Path
+    patience: float
+
+    @property
+    def unused(self) -> bool:
+        """Whether no storage was ever made here: there is no storage directory, or an empty one."""
+        return not self.storage.exists() or not set(os.listdir(self.storage)) - {"lost+found"}
+
+    def make(self) -> None:
+        """Make the directories where they are missing."""
+        self.storage.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self.quarantine.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Records]:
+        """What the storage volume knows; the quarantine volume is not needed.
+
+        Raises:
+            VolumeError: it is not one, or unusable.
+        """
+        with Volume(self.storage, Role.STORAGE, initialise=False) as storage:
+            yield Records(storage)
+
+    @contextlib.contextmanager
+    def working(self, *, initialise: bool = False) -> Iterator[Work]:
+        """Both volumes, for one caller at a time; `initialise` marks empty directories as new volumes.
+
+        Raises:
+            VolumeError: one of them is not what it must be, or unusable.
+            VolumeLockedError: another call, of any process, did not end in time.
+        """
+        open_volume = initialised_volume if initialise else partial(Volume, initialise=False)
+        with (
+            open_volume(self.storage, Role.STORAGE) as storage,
+            open_volume(self.quarantine, Role.QUARANTINE) as quarantine,
+        ):
+            self._lock(storage)
+            yield Work(StorageEngine(storage, quarantine, node=socket.gethostname()), Records(storage))
+
+    def _lock(self, volume: Volume) -> None:
+        deadline = time.monotonic() + self.patience
+        while True:
+            try:
+                volume.lock()
+            except VolumeLockedError as exc:
+                if time.monotonic() >= deadline:
+                    raise VolumeLockedError(f"{exc}; waited {self.patience:g} s for it to end") from exc
+                time.sleep(_RETRY)
+            else:
+                return

@@ -1,0 +1,5 @@
+"""One suite for everything that is a storage manager."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.contract.suite")

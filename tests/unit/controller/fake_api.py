@@ -1,0 +1,95 @@
+"""An API server in a dictionary: enough of one for claims, volumes and MetricsStorages, and as unreliable as asked."""
+
+import copy
+import itertools
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+from metrics_storage.errors import KubernetesError
+from metrics_storage.kube.resources import CLAIMS, STORAGES, Resource
+
+Object = dict[str, Any]
+
+
+class FakeApi:
+    """Implements what `Api` offers. `before` is called before every request and may raise.
+
+    Claims and volumes go at once when they are deleted, unless `held`.
+    """
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[Resource, str | None, str], Object] = {}
+        self.before: Callable[[str, Resource], None] = lambda _verb, _resource: None
+        self.held = False
+        self._versions = itertools.count(1)
+
+    def add(self, resource: Resource, body: Mapping[str, Any], namespace: str | None = None) -> Object:
+        """Put an object there, as its creation would."""
+        made = copy.deepcopy(dict(body))
+        made["metadata"].setdefault("uid", str(uuid.uuid4()))
+        made["metadata"]["resourceVersion"] = str(next(self._versions))
+        name = made["metadata"].get("name") or made["metadata"]["generateName"] + made["metadata"]["uid"]
+        self.objects[resource, namespace, name] = made
+        return copy.deepcopy(made)
+
+    async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Object | None:
+        self.before("get", resource)
+        return copy.deepcopy(self.objects.get((resource, namespace, name)))
+
+    async def create(self, resource: Resource, body: Mapping[str, Any], namespace: str | None = None) -> Object | None:
+        self.before("create", resource)
+        if (resource, namespace, body["metadata"].get("name", "")) in self.objects:
+            return None
+        return self.add(resource, body, namespace)
+
+    async def patch(
+        self,
+        resource: Resource,
+        name: str,
+        body: Mapping[str, Any],
+        namespace: str | None = None,
+        subresource: str = "",
+    ) -> Object | None:
+        self.before("patch", resource)
+        found = self.objects.get((resource, namespace, name))
+        if found is None:
+            return None
+        wanted = body.get("metadata", {}).get("uid", found["metadata"]["uid"])
+        if wanted != found["metadata"]["uid"]:
+            raise KubernetesError(f"{name} has another uid", 409)
+        merge(found, body)
+        found["metadata"]["resourceVersion"] = str(next(self._versions))
+        return copy.deepcopy(found)
+
+    async def delete(self, resource: Resource, name: str, uid: str, namespace: str | None = None) -> None:
+        self.before("delete", resource)
+        found = self.objects.get((resource, namespace, name))
+        if found is None or found["metadata"]["uid"] != uid:
+            return
+        if self.held and resource == CLAIMS:
+            found["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        else:
+            del self.objects[resource, namespace, name]
+
+    async def list(self, resource: Resource, namespace: str | None = None, selector: str = "") -> AsyncIterator[Object]:
+        self.before("list", resource)
+        for (kind, within, _), found in list(self.objects.items()):
+            if kind == resource and namespace in (None, within):
+                yield copy.deepcopy(found)
+
+    def storage(self, name: str) -> Object:
+        """The MetricsStorage of a name, whatever its namespace."""
+        (found,) = (body for (kind, _, called), body in self.objects.items() if (kind, called) == (STORAGES, name))
+        return found
+
+
+def merge(target: Object, patch: Mapping[str, Any]) -> None:
+    """JSON merge patch (RFC 7396), in place."""
+    for key, value in patch.items():
+        if value is None:
+            target.pop(key, None)
+        elif isinstance(value, Mapping) and isinstance(target.get(key), dict):
+            merge(target[key], value)
+        else:
+            target[key] = copy.deepcopy(value)

@@ -1,0 +1,96 @@
+"""No handler of deletion or quarantine can release a finalizer by raising."""
+
+import asyncio
+import contextlib
+from typing import Any
+
+import kopf
+import pytest
+
+from metrics_storage import errors
+from metrics_storage.controller.handlers import register
+from metrics_storage.controller.settings import Settings
+from metrics_storage.controller.startup import build_kopf_settings
+
+BODY: dict[str, Any] = {"metadata": {"namespace": "runners", "name": "runner-0"}}
+RAISED = [
+    *(kind("x") for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)),
+    OSError(28, "No space left on device"),
+    ValueError("x"),
+    KeyError("x"),
+    RecursionError("x"),
+    MemoryError("x"),
+    kopf.PermanentError("x"),
+    AssertionError("x"),
+]
+
+
+class Failing:
+    """A reconciler in which everything fails the same way."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    async def reconcile(self, _body: object) -> None:
+        raise self.error
+
+    async def finalize(self, _body: object) -> None:
+        raise self.error
+
+    async def forget(self, _uid: str) -> None:
+        raise self.error
+
+
+def handlers(reconciler: object) -> dict[str, list[Any]]:
+    """What kopf was told, by the reason of the call."""
+    registry = kopf.OperatorRegistry()
+    register(registry, reconciler)  # type: ignore[arg-type]
+    found: dict[str, list[Any]] = {}
+    for handler in registry._changing.get_all_handlers():
+        found.setdefault(str(handler.reason or "resume"), []).append(handler)
+    return found
+
+
+@pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
+def test_whatever_goes_wrong_in_a_deletion_is_temporary(error: Exception) -> None:
+    for handler in handlers(Failing(error))["delete"]:
+        with pytest.raises(kopf.TemporaryError) as caught:
+            asyncio.run(handler.fn(body=BODY))
+        assert caught.value.delay is not None
+        assert 0 < caught.value.delay < 60
+
+
+@pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
+def test_whatever_goes_wrong_otherwise_is_temporary_or_left_to_the_sweep(error: Exception) -> None:
+    for reason in ("create", "update", "resume"):
+        for handler in handlers(Failing(error))[reason]:
+            with contextlib.suppress(kopf.TemporaryError):
+                asyncio.run(handler.fn(body=BODY))
+
+
+def test_the_deletion_has_one_handler_without_filters_or_limits() -> None:
+    (handler,) = handlers(Failing(ValueError()))["delete"]
+    for name in ("retries", "timeout", "labels", "annotations", "when", "field", "value", "errors"):
+        assert getattr(handler, name) is None, name
+    assert handler.requires_finalizer
+    assert handler.id == "delete"
+
+
+def test_no_handler_has_limits() -> None:
+    for handler in (found for group in handlers(Failing(ValueError())).values() for found in group):
+        assert (handler.retries, handler.timeout, handler.errors) == (None, None, None)
+
+
+def test_kopf_is_told_our_own_finalizer_and_a_prefix_that_does_not_hide_our_annotation() -> None:
+    from pathlib import Path
+
+    settings = build_kopf_settings(
+        Settings(storage_root=Path("/s"), quarantine_root=Path("/q"), volume_source="x", namespaces=("a",))
+    )
+    assert settings.persistence.finalizer == "metricsstorage.dev/directory"
+    assert settings.scanning.disabled
+    assert not settings.posting.enabled
+    diff = settings.persistence.diffbase_storage.build(
+        body=kopf.Body({"metadata": {"annotations": {"metricsstorage.dev/quarantine": "x"}}})
+    )
+    assert diff["metadata"]["annotations"] == {"metricsstorage.dev/quarantine": "x"}

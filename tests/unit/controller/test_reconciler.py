@@ -1,0 +1,218 @@
+"""What the reconciler does whatever fails: the directory goes last, and only when everything said so."""
+
+import asyncio
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from metrics_storage.controller.events import Events
+from metrics_storage.controller.port import LocalEngine
+from metrics_storage.controller.reconciler import Reconciler
+from metrics_storage.engine.engine import StorageEngine
+from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.errors import KubernetesError, MetricsStorageError
+from metrics_storage.kube.api import Api
+from metrics_storage.kube.claims import Claims
+from metrics_storage.kube.gone import GoneWaiter
+from metrics_storage.kube.resources import CLAIMS, STORAGES, VOLUMES, Resource
+from metrics_storage.kube.volume_source import VolumeTemplate
+from tests.unit.controller.fake_api import FakeApi, Object
+
+UID = "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"
+OWNER = {"directory": {"owner": f"{os.getuid()}:{os.getgid()}"}}
+
+
+@dataclass
+class World:
+    """A reconciler between a fake API server and a real engine on real directories."""
+
+    api: FakeApi
+    reconciler: Reconciler
+    root: Path
+
+    def apply(self, spec: Object | None = None, reason: str = "") -> None:
+        """Put the MetricsStorage there, or change it."""
+        self.api.objects.pop((STORAGES, "runners", "runner-0"), None)
+        annotations = {"metricsstorage.dev/quarantine": reason} if reason else {}
+        metadata = {"name": "runner-0", "namespace": "runners", "uid": UID, "generation": 1, "annotations": annotations}
+        self.api.add(STORAGES, {"metadata": metadata, "spec": {**OWNER, **(spec or {})}}, "runners")
+
+    @property
+    def body(self) -> Object:
+        return self.api.storage("runner-0")
+
+    @property
+    def live(self) -> Path:
+        return self.root / "storage" / "runners" / f"runner-0_{UID}"
+
+    @property
+    def archives(self) -> list[Path]:
+        return list((self.root / "quarantine").glob("*/*.tar.gz"))
+
+    def reconcile(self) -> None:
+        asyncio.run(self.reconciler.reconcile(self.body))
+
+    def finalize(self) -> None:
+        self.body["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        asyncio.run(self.reconciler.finalize(self.body))
+
+    def reason(self, kind: str) -> str | None:
+        """Reason of a condition, None where it is absent."""
+        conditions = self.body.get("status", {}).get("conditions", ())
+        return next((entry["reason"] for entry in conditions if entry["type"] == kind), None)
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A world with nothing in it."""
+    monkeypatch.setattr("metrics_storage.controller.reconciler._CLAIM_PATIENCE", 0.05)
+    monkeypatch.setattr("metrics_storage.kube.gone._FIRST_LOOK", 0.001)
+    for name in ("storage", "quarantine"):
+        (tmp_path / name).mkdir()
+    with (
+        Volume(tmp_path / "storage", Role.STORAGE, initialise=True) as storage,
+        Volume(tmp_path / "quarantine", Role.QUARANTINE, initialise=True) as quarantine,
+    ):
+        fake = FakeApi()
+        api = cast("Api", fake)
+        engine = LocalEngine(StorageEngine(storage, quarantine), workers=2, archive_workers=1)
+        claims = Claims(api, GoneWaiter(api), VolumeTemplate("hostPath", "/srv"), storage.id)
+        yield World(fake, Reconciler(api, engine, claims, Events(api)), tmp_path)
+        engine.close()
+
+
+def test_a_claim_in_use_keeps_the_directory(world: World) -> None:
+    world.apply()
+    world.reconcile()
+    world.api.held = True
+    with pytest.raises(MetricsStorageError, match="is still in use"):
+        world.finalize()
+    assert world.live.is_dir()
+    assert world.reason("Ready") == "ClaimInUse"
+    world.api.held = False
+    world.finalize()
+    assert not world.live.exists()
+
+
+def test_an_annotation_that_arrives_while_a_deletion_waits_is_honoured(world: World) -> None:
+    world.apply()
+    world.reconcile()
+    (world.live / "metrics.json").write_text("{")
+    stale = world.body
+    world.apply(reason="late")
+    stale["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    asyncio.run(world.reconciler.finalize(stale))
+    assert len(world.archives) == 1
+
+
+def test_a_resource_that_vanished_while_its_deletion_waited_keeps_its_directory(world: World) -> None:
+    world.apply()
+    world.reconcile()
+    stale = world.body
+    del world.api.objects[STORAGES, "runners", "runner-0"]
+    with pytest.raises(MetricsStorageError, match="its directory is kept"):
+        asyncio.run(world.reconciler.finalize(stale))
+    assert world.live.is_dir()
+
+
+def test_another_resource_of_the_name_does_not_answer_for_the_first(world: World) -> None:
+    world.apply()
+    world.reconcile()
+    stale = world.body
+    world.apply()
+    world.body["metadata"]["uid"] = UID.replace("0", "9")
+    with pytest.raises(MetricsStorageError, match="its directory is kept"):
+        asyncio.run(world.reconciler.finalize(stale))
+    assert world.live.is_dir()
+
+
+def test_a_spec_that_turned_invalid_does_not_hold_a_quarantine_back(world: World) -> None:
+    world.apply()
+    world.reconcile()
+    world.apply(spec={"capacity": "much"}, reason="bad")
+    world.reconcile()
+    assert len(world.archives) == 1
+    assert world.reason("Stalled") == "Quarantined"
+
+
+def test_a_policy_that_nobody_knows_destroys_nothing(world: World) -> None:
+    world.apply()
+    world.reconcile()
+    world.body["spec"]["deletionPolicy"] = "Maybe"
+    with pytest.raises(MetricsStorageError, match="Maybe"):
+        world.finalize()
+    assert world.live.is_dir()
+
+
+def test_a_reconciled_storage_is_not_written_again(world: World) -> None:
+    world.apply()
+    world.reconcile()
+    verbs: list[str] = []
+    world.api.before = lambda verb, _resource: verbs.append(verb)
+    world.reconcile()
+    assert set(verbs) == {"get"}
+
+
+class Sabotage:
+    """Raises at one request of a run, before it has its effect or, as a lost reply, after."""
+
+    def __init__(self, number: int, error: Callable[[], Exception]) -> None:
+        self.number = number
+        self.error = error
+        self.calls = 0
+
+    def __call__(self, _verb: str, resource: Resource) -> None:
+        if resource in (CLAIMS, VOLUMES, STORAGES):
+            self.calls += 1
+            if self.calls == self.number:
+                raise self.error()
+
+
+ERRORS: list[Callable[[], Exception]] = [
+    lambda: KubernetesError("500 etcd is gone", 500),
+    lambda: KubernetesError("403 forbidden", 403),
+    lambda: ZeroDivisionError("a bug"),
+    lambda: OSError(5, "Input/output error"),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=["500", "403", "bug", "EIO"])
+@pytest.mark.parametrize("reason", ["", "bad"], ids=["deletion", "quarantine"])
+def test_any_error_at_any_request_keeps_the_data_and_the_next_attempt_converges(
+    world: World, reason: str, error: Callable[[], Exception]
+) -> None:
+    for number in itertools.count(1):
+        world.api.objects.clear()
+        world.apply()
+        world.reconcile()
+        (world.live / "metrics.json").write_text("{")
+        world.apply(reason=reason)
+        archived = len(world.archives)
+        sabotage = Sabotage(number, error)
+        world.api.before = sabotage
+        failed = attempt(world.finalize)
+        world.api.before = lambda _verb, _resource: None
+        if failed and not reason and world.api.objects.get((CLAIMS, "runners", "runner-0")):
+            assert (world.live / "metrics.json").exists(), f"request {number}"
+        world.finalize()
+        assert not world.live.exists()
+        assert len(world.archives) == archived + bool(reason)
+        assert not [key for key in world.api.objects if key[0] in (CLAIMS, VOLUMES)]
+        asyncio.run(world.reconciler.forget(UID))
+        if sabotage.calls < number:
+            assert number > 5, "the sabotage must have hit something"
+            return
+
+
+def attempt(call: Callable[[], Any]) -> bool:
+    """Whether a call failed."""
+    try:
+        call()
+    except Exception:
+        return True
+    return False
