@@ -81,8 +81,7 @@ def test_a_vanished_directory_with_content_is_said_and_holds_the_deletion_until_
     runners.delete("runner-0")
     eventually(lambda: not runners.get("pvc", "runner-0"), seconds=20, what="the claim is gone")
     assert runners.storage("runner-0")["metadata"]["finalizers"] == ["metricsstorage.dev/directory"]
-    release = [sys.executable, "-m", "metrics_storage", "release", uid, f"--storage-root={operator.storage_root}"]
-    subprocess.run(release, check=True, capture_output=True)
+    release(operator, uid)
     runners.wait_gone("runner-0", seconds=60)
 
 
@@ -145,3 +144,40 @@ def test_a_stripped_finalizer_keeps_the_directory_and_is_reported(runners: Runne
     operator.start()
     eventually(lambda: f"orphan: {runners.namespace}/runner-0" in operator.log, seconds=20, what="the orphan is named")
     assert (directory / "evidence").exists()
+
+
+def test_a_volume_that_is_not_mounted_is_said_by_every_resource_and_heals(
+    runners: Runners, operator: OperatorProcess
+) -> None:
+    runners.apply("runner-0")
+    runners.wait_ready("runner-0")
+    aside = operator.storage_root.with_name("aside")
+    operator.storage_root.rename(aside)
+    operator.storage_root.mkdir()
+    try:
+        runners.apply("runner-1")
+        for name in ("runner-0", "runner-1"):
+            storage = runners.wait_condition(name, "Stalled", reason="VolumeUnavailable")
+            assert "was it unmounted?" in condition(storage, "Stalled")["message"]
+            assert condition(storage, "Ready")["status"] == "False"
+        assert not list(operator.storage_root.iterdir())
+    finally:
+        operator.storage_root.rmdir()
+        aside.rename(operator.storage_root)
+    runners.wait_ready("runner-0", "runner-1")
+
+
+def test_a_released_loss_lets_a_deletion_that_archives_first_go_on(runners: Runners, operator: OperatorProcess) -> None:
+    runners.apply("runner-0", spec={"deletionPolicy": "Quarantine"})
+    uid = runners.wait_ready("runner-0")[0]["metadata"]["uid"]
+    shutil.rmtree(runners.live("runner-0"))
+    runners.delete("runner-0")
+    runners.wait_condition("runner-0", "Stalled", reason="DirectoryVanished")
+    release(operator, uid)
+    runners.wait_gone("runner-0", seconds=60)
+
+
+def release(operator: OperatorProcess, uid: str) -> None:
+    """Accept, as a person does, that a vanished directory is lost."""
+    command = [sys.executable, "-m", "metrics_storage", "release", uid, f"--storage-root={operator.storage_root}"]
+    subprocess.run(command, check=True, capture_output=True)

@@ -21,8 +21,6 @@ RENDERED: Final = ["base", "overlays/hostpath", "overlays/kind", "overlays/names
 Manifest = dict[str, Any]
 
 FLAGS: Final = {
-    "--storage-root",
-    "--quarantine-root",
     "--volume-source",
     "--node-name",
     "--cluster",
@@ -127,6 +125,11 @@ def arguments(folder: str) -> dict[str, str]:
     command, *flags = container(folder)["args"]
     assert command == "run"
     return dict(flag.split("=", 1) for flag in flags)
+
+
+def variables(folder: str) -> dict[str, str]:
+    """The environment of the container, as far as it has fixed values."""
+    return {entry["name"]: entry["value"] for entry in container(folder)["env"] if "value" in entry}
 
 
 def definition() -> Manifest:
@@ -302,11 +305,18 @@ def test_no_image_is_called_by_a_moving_tag_or_a_registry() -> None:
 @pytest.mark.parametrize("folder", RENDERED)
 def test_only_flags_that_the_operator_knows_are_used(folder: str) -> None:
     assert set(arguments(folder)) <= FLAGS
-    assert {variable["name"] for variable in container(folder)["env"]} == {"POD_NAMESPACE", "NODE_NAME"}
+    assert {variable["name"] for variable in container(folder)["env"]} == {
+        "METRICS_STORAGE_STORAGE_ROOT",
+        "METRICS_STORAGE_QUARANTINE_ROOT",
+        "POD_NAMESPACE",
+        "NODE_NAME",
+    }
 
 
 @pytest.mark.parametrize("folder", RENDERED)
-def test_the_operator_starts_with_the_arguments_of_its_pod(folder: str) -> None:
+def test_the_operator_starts_with_the_arguments_of_its_pod(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in variables(folder).items():
+        monkeypatch.setenv(name, value)
     expanded = [
         argument.replace("$(POD_NAMESPACE)", "metrics-storage").replace("$(NODE_NAME)", "worker-1")
         for argument in container(folder)["args"]
@@ -335,8 +345,12 @@ def test_volumes_are_derived_from_what_the_operator_itself_mounts(folder: str, s
     claims = {m["metadata"]["name"] for m in rendered(folder) if m["kind"] == "PersistentVolumeClaim"}
 
     assert arguments(folder)["--volume-source"] == source
-    assert arguments(folder)["--storage-root"] == mounts["storage"] == "/var/lib/metrics-storage/storage"
-    assert arguments(folder)["--quarantine-root"] == mounts["quarantine"] == "/var/lib/metrics-storage/quarantine"
+    assert variables(folder)["METRICS_STORAGE_STORAGE_ROOT"] == mounts["storage"] == "/var/lib/metrics-storage/storage"
+    assert (
+        variables(folder)["METRICS_STORAGE_QUARANTINE_ROOT"]
+        == mounts["quarantine"]
+        == "/var/lib/metrics-storage/quarantine"
+    )
     if source.startswith("hostpath:"):
         assert volumes["storage"]["hostPath"] == {
             "path": source.removeprefix("hostpath:"),
@@ -371,7 +385,7 @@ def test_the_storage_class_binds_at_once_and_provisions_nothing() -> None:
 
     assert storage_class["metadata"]["name"] == "metrics-storage"
     assert storage_class["provisioner"] == "kubernetes.io/no-provisioner"
-    assert storage_class["volumeBindingMode"] == "Immediate"
+    assert storage_class["volumeBindingMode"] == "WaitForFirstConsumer"
     assert storage_class["reclaimPolicy"] == "Retain"
 
 

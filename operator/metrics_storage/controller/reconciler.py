@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 from metrics_storage.controller.events import Events
 from metrics_storage.controller.port import Engine
 from metrics_storage.controller.subject import Subject, now, placed
-from metrics_storage.errors import ConflictError
+from metrics_storage.errors import ConflictError, MetricsStorageError
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import Claims
 from metrics_storage.model import reasons
@@ -49,7 +49,7 @@ class Reconciler:
         """
         subject = Subject(body, self._api)
         async with self._turn(subject):
-            record = await self._engine.find(subject.identity.uid)
+            record = await self._find_if_possible(subject)
             if subject.quarantine_reason or (record and record.quarantine):
                 await self._quarantine(subject, record, subject.quarantine_reason)
             else:
@@ -95,7 +95,8 @@ class Reconciler:
         ensured = await self._engine.ensure(identity, spec)
         repairs = ensured.repairs
         if not bound:
-            repairs += await self._claims.ensure(identity, spec, fresh=record is None)
+            made = await self._claims.ensure(identity, spec, fresh=record is None)
+            repairs += made if subject.was_ready else ()
         usage = await self._engine.measure(identity) if measure else None
         findings = Findings(record=ensured.record, bound=True, usage=usage, **placed(self._claims.template, identity))
         await subject.publish(findings)
@@ -140,6 +141,13 @@ class Reconciler:
                 await self._publish_trouble(subject, exc)
                 raise
 
+    async def _find_if_possible(self, subject: Subject) -> Record | None:
+        """What the journal knows, None also where the volume is the trouble."""
+        try:
+            return await self._engine.find(subject.identity.uid)
+        except MetricsStorageError:
+            return None
+
     async def _publish_trouble(self, subject: Subject, exc: Exception) -> None:
         trouble = explain(exc)
         known = any(
@@ -147,7 +155,7 @@ class Reconciler:
             for condition in subject.status.get("conditions", ())
         )
         try:
-            record = await self._engine.find(subject.identity.uid)
+            record = await self._find_if_possible(subject)
             place = placed(self._claims.template, subject.identity) if record else {}
             await subject.publish(Findings(record=record, trouble=trouble, deleting=subject.deleting, **place))
             if trouble.stalled and not known:

@@ -35,6 +35,11 @@ class Subject:
         """Whether the status ever said where the directory is."""
         return bool(self.status.get("path"))
 
+    @property
+    def was_ready(self) -> bool:
+        """Whether everything was in place when the status was last written."""
+        return self.status.get("phase") == "Ready"
+
     async def read_again(self) -> "Subject | None":
         """The same MetricsStorage as it is now; None when it is gone, whatever has its name."""
         body = await self._api.get(STORAGES, self.identity.name, self.identity.namespace)

@@ -9,6 +9,7 @@ from typing import Any
 from metrics_storage.constants import MANAGED_SELECTOR, UID_LABEL
 from metrics_storage.controller.port import Engine
 from metrics_storage.controller.reconciler import Reconciler
+from metrics_storage.errors import MetricsStorageError
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import is_bound
 from metrics_storage.kube.resources import CLAIMS, STORAGES, VOLUMES, Resource
@@ -53,13 +54,13 @@ class Sweep:
     async def once(self) -> None:
         """Look at everything once."""
         # In this order: what the journal knew before the list was made must be in the list, or has no owner.
-        known = set(await self._engine.uids())
+        known = await self._known()
         living = {body["metadata"]["uid"]: body for body in await self._list(STORAGES)}
         claims = _by_uid(await self._list(CLAIMS, MANAGED_SELECTOR))
         volumes = _by_uid(await self._list(VOLUMES, MANAGED_SELECTOR))
         for uid, body in living.items():
-            if "deletionTimestamp" in body["metadata"] or uid not in known:
-                continue  # Deletion has a handler that goes on by itself, and so has creation.
+            if "deletionTimestamp" in body["metadata"]:
+                continue  # Its handler goes on by itself.
             try:
                 bound = is_bound(claims.get(uid), volumes.get(uid))
                 await self._reconciler.reconcile(body, bound=bound, measure=True)
@@ -67,8 +68,16 @@ class Sweep:
                 _log.warning("%s", explain(exc).message)
         for uid in known - living.keys():
             await self._reconciler.forget(uid)
-        still_known = known & set(await self._engine.uids())
-        await self._report_orphans((still_known | volumes.keys()) - living.keys())
+        left = known & await self._known() if known else known
+        await self._report_orphans((left | volumes.keys()) - living.keys())
+
+    async def _known(self) -> set[str]:
+        """The uids in the journal; none where the volume is not there, which every MetricsStorage will say."""
+        try:
+            return set(await self._engine.uids())
+        except MetricsStorageError as exc:
+            _log.warning("%s", exc)
+            return set()
 
     async def _report_orphans(self, uids: set[str]) -> None:
         """Say once what is kept although its MetricsStorage is gone: somebody took our finalizer off."""

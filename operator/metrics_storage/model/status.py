@@ -60,7 +60,7 @@ def build_status(findings: Findings, old: Mapping[str, Any], *, generation: int,
         status["volumeName"] = record.identity.volume_name
         status["path"] = findings.path
         status["nodeName"] = findings.node_name
-        status["usage"] = _usage(findings.usage, old.get("usage"), now)
+        status["usage"] = None if record.phase is Phase.GONE else _usage(findings.usage, old.get("usage"), now)
         # Never taken back, even if a restored journal does not know of it: the definition forbids that too.
         status["quarantine"] = _quarantine(record) or old.get("quarantine")
     else:
@@ -128,9 +128,9 @@ def _quarantined(record: Record, trouble: Trouble | None) -> Condition:
             reasons.QUARANTINED,
             f"{archive.path} is committed and verified ({archive.sha256})",
         )
-    if trouble:
-        return Condition("Quarantined", False, trouble.reason, trouble.message)
-    return Condition("Quarantined", False, reasons.ARCHIVING, "the archive is not committed yet")
+    return Condition(
+        "Quarantined", False, trouble.reason if trouble else reasons.ARCHIVING, "the archive is not committed yet"
+    )
 
 
 def _stalled(record: Record | None, trouble: Trouble | None) -> Condition | None:

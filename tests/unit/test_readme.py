@@ -1,0 +1,135 @@
+"""What the documents for people promise, compared with the code: flags, reasons, links, commands, examples."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from metrics_storage.cli import options
+from metrics_storage.cli.main import build_parser
+from metrics_storage.model import reasons, trouble
+
+ROOT: Final = Path(__file__).parents[2]
+README: Final = (ROOT / "README.md").read_text()
+DOCUMENTS: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def rows(heading: str) -> list[list[str]]:
+    """Cells of the table below a heading of the README, without its first two lines."""
+    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def blocks(text: str, *languages: str) -> list[str]:
+    """Code blocks in one of these languages."""
+    return [code for language, code in re.findall(r"^```(\w+)\n(.*?)^```", text, re.M | re.S) if language in languages]
+
+
+def commands(text: str) -> list[str]:
+    """Command lines of shell blocks, continued lines joined, comments cut off."""
+    lines = []
+    for block in blocks(text, "sh"):
+        lines += block.replace("\\\n", " ").splitlines()
+    for block in blocks(text, "console"):
+        lines += [line[2:] for line in block.splitlines() if line.startswith("$ ")]
+    return [command for line in lines if (command := re.sub(r"(^|\s)# .*", "", line).strip())]
+
+
+def written(default: object) -> str:
+    """How the table writes a default."""
+    if default is options._REQUIRED:
+        return "required"
+    if default in ("", (), None):
+        return {"": "empty", (): "all", None: "none"}[default]
+    if isinstance(default, tuple):
+        return "`{}:{}`".format(*default)
+    return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
+
+
+def anchors(path: Path) -> set[str]:
+    """Anchors of headings as they are made on the usual code hosts."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_configuration_table_has_every_flag_with_its_variable_and_default() -> None:
+    expected = [[f"`--{flag.name}`", f"`{flag.variable}`", written(flag.default)] for flag in options._RUN_FLAGS]
+    assert [row[:3] for row in rows("Configuration")] == expected
+
+
+def test_the_table_of_reasons_has_every_reason_and_says_whether_it_stalls() -> None:
+    stalling = {reason for _, reason, stalled in trouble._MEANINGS if stalled} | {reasons.QUARANTINED}
+    every = {value for name, value in vars(reasons).items() if name.isupper()}
+    found = {name: row[1] for row in rows("Conditions and reasons") for name in re.findall(r"`(\w+)`", row[0])}
+    assert found == {reason: "yes" if reason in stalling else "no" for reason in every}
+
+
+def test_the_readme_is_short_enough_to_be_read() -> None:
+    assert len(README.splitlines()) <= 400
+
+
+@every_document
+def test_relative_links_lead_somewhere(document: Path) -> None:
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+        if re.match(r"\w+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (document.parent / name).resolve() if name else document
+        if not path.exists() or (anchor and anchor not in anchors(path)):
+            broken.append(target)
+    assert broken == []
+
+
+@every_document
+def test_make_targets_exist(document: Path) -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M))
+    text = document.read_text()
+    named = {match for command in commands(text) for match in re.findall(r"^make ([\w-]+)", command)}
+    named |= set(re.findall(r"`make ([\w-]+)[^`]*`", text))
+    assert named <= targets
+
+
+@every_document
+def test_files_that_kubectl_is_told_to_apply_exist(document: Path) -> None:
+    named = {
+        path
+        for command in commands(document.read_text())
+        for path in re.findall(r" -[fk] ((?:manifests|crds)\S*)", command)
+    }
+    assert {path for path in named if not (ROOT / path).exists()} == set()
+
+
+def test_commands_of_metrics_storage_are_understood() -> None:
+    pattern = re.compile(r"metrics-storage ((?:run|release|init-volume)\b.*)")
+    found = [match[1] for command in commands(README) if (match := pattern.search(command))]
+    parsed = [build_parser().parse_args(shlex.split(arguments)) for arguments in found]
+    assert [arguments.command.__name__ for arguments in parsed] == ["release", "init_volume"]
+
+
+def test_the_local_example_of_the_library_runs(tmp_path: Path) -> None:
+    example = blocks(README, "python")[0]
+    environment = {
+        **os.environ,
+        "METRICS_STORAGE_BASE_PATH": str(tmp_path / "base"),
+        "METRICS_STORAGE_QUARANTINE_PATH": str(tmp_path / "quarantine"),
+        "METRICS_STORAGE_OWNER": f"{os.getuid()}:{os.getgid()}",
+    }
+    subprocess.run([sys.executable, "-c", example], env=environment, check=True, timeout=60)
+    assert len(list((tmp_path / "quarantine").glob("*/runner-0_*.tar.gz"))) == 1
+
+
+def test_the_example_with_a_cluster_uses_what_the_library_has() -> None:
+    from metrics_storage.storage import KubernetesStorageManager
+
+    example = blocks(README, "python")[1]
+    compile(example, "README.md", "exec")
+    assert set(re.findall(r"manager\.(\w+)\(", example)) <= set(dir(KubernetesStorageManager))
