@@ -139,3 +139,4 @@ def test_a_full_quarantine_volume_keeps_the_source_until_there_is_room(
         subprocess.run(["umount", small], check=True)
         small.rmdir()
         aside.rename(small)
+        operator.start()

@@ -132,6 +132,32 @@ def test_the_directory_is_untouched_while_the_claim_is_in_use(runners: Runners, 
     runners.wait_condition("runner-0", "Quarantined")
 
 
+def test_a_runner_that_shreds_its_evidence_once_flagged_leaves_two_archives(
+    runners: Runners, operator: OperatorProcess
+) -> None:
+    runners.apply("runner-0")
+    runners.wait_ready("runner-0")
+    directory = runners.live("runner-0")
+    fill(directory)
+    hold_claim(runners, "runner-0", held=True)
+    runners.quarantine("runner-0")
+    archives = operator.quarantine_root / runners.namespace
+    (provisional,) = eventually(
+        lambda: list(archives.glob("*_1.tar.gz")), seconds=20, what="a provisional archive is committed"
+    )
+    (directory / "pre-job-metrics.json").unlink()
+    hold_claim(runners, "runner-0", held=False)
+    storage = runners.wait_condition("runner-0", "Quarantined")
+    final = storage["status"]["quarantine"]
+    assert (final["archive"].endswith("_2.tar.gz"), final["clean"]) == (True, True)
+
+    def members(archive: Path) -> str:
+        return subprocess.run(["tar", "tzf", archive], check=True, capture_output=True, text=True).stdout
+
+    assert "runner-0/pre-job-metrics.json" in members(provisional)
+    assert "runner-0/pre-job-metrics.json" not in members(operator.quarantine_root / final["archive"])
+
+
 def test_policy_quarantine_archives_before_every_deletion(
     runners: Runners, operator: OperatorProcess, tmp_path: Path
 ) -> None:

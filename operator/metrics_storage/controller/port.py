@@ -34,6 +34,9 @@ class Engine(Protocol):
     async def latch(self, identity: Identity, reason: str, requested_at: str) -> Record:
         """Take a request for quarantine, for good."""
 
+    async def snapshot(self, identity: Identity) -> Record:
+        """Archive the directory of a latched quarantine although it is still in use, once."""
+
     async def archive(self, identity: Identity) -> Record:
         """Archive the directory of a latched quarantine, once nobody uses it any more."""
 
@@ -79,6 +82,9 @@ class LocalEngine:
 
     async def latch(self, identity: Identity, reason: str, requested_at: str) -> Record:
         return await self._run(lambda: self._engine.latch(identity, reason, requested_at))
+
+    async def snapshot(self, identity: Identity) -> Record:
+        return await self._run(lambda: self._engine.snapshot(identity, self._go_on), self._archivers)
 
     async def archive(self, identity: Identity) -> Record:
         return await self._run(lambda: self._engine.archive(identity, self._go_on), self._archivers)

@@ -14,10 +14,11 @@ from weakref import WeakValueDictionary
 from metrics_storage.controller.events import Events
 from metrics_storage.controller.port import Engine
 from metrics_storage.controller.subject import Subject, now, placed
-from metrics_storage.errors import ConflictError, MetricsStorageError
+from metrics_storage.errors import ClaimInUseError, ConflictError, MetricsStorageError
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import Claims
 from metrics_storage.model import reasons
+from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase, Record
 from metrics_storage.model.spec import DeletionPolicy, parse_policy, parse_spec
 from metrics_storage.model.status import Findings
@@ -27,6 +28,10 @@ _log = logging.getLogger(__name__)
 
 _CLAIM_PATIENCE: Final = 10.0
 """Seconds that one attempt waits for a claim or volume to go; Pods that use it may need much longer."""
+
+
+_SNAPSHOT_PATIENCE: Final = 0.3
+"""Seconds that the claim of a flagged directory gets to go before a provisional archive is taken: idle ones do."""
 
 
 class Reconciler:
@@ -115,7 +120,7 @@ class Reconciler:
             await self._events.warn(identity, reasons.QUARANTINE_REQUESTED, reason)
         if record.phase is not Phase.GONE:
             await self._publish(subject, record)
-            await self._claims.withdraw_claim(identity, _CLAIM_PATIENCE)
+            await self._withdraw_claim_of_evidence(identity)
             record = await self._engine.archive(identity)
             await self._publish(subject, record)
             record = await self._engine.remove(identity)
@@ -124,6 +129,17 @@ class Reconciler:
                 await self._events.tell(identity, reasons.QUARANTINED, message)
         await self._claims.withdraw_volume(identity, _CLAIM_PATIENCE)
         await self._publish(subject, record)
+
+    async def _withdraw_claim_of_evidence(self, identity: Identity) -> None:
+        """Wait until nobody uses the directory; who is still using it must not get the time to shred it."""
+        try:
+            await self._claims.withdraw_claim(identity, _SNAPSHOT_PATIENCE)
+        except ClaimInUseError:
+            try:
+                await self._engine.snapshot(identity)
+            except MetricsStorageError as exc:
+                _log.warning("%s: no provisional archive: %s", identity, exc)
+            await self._claims.withdraw_claim(identity, _CLAIM_PATIENCE)
 
     async def _publish(self, subject: Subject, record: Record) -> None:
         await subject.publish(

@@ -150,6 +150,29 @@ class StorageEngine:
             f"archive {archive.path} and the source are both kept, and archiving is tried again"
         )
 
+    def snapshot(self, identity: Identity, progress: Progress | None = None) -> Record:
+        """Archive the directory of a latched quarantine although it is still in use, once.
+
+        Whoever is flagged may shred the evidence while the claim waits for the Pod. What comes of this is never
+        clean: the source stays, and `archive` follows.
+
+        Raises:
+            JournalError: no quarantine is latched.
+            VolumeFullError, ArchiveError: nothing was committed; `archive` follows all the same.
+        """
+        record = self._known(identity)
+        quarantine = record.quarantine
+        if quarantine is None:
+            raise JournalError(f"{identity} has no latched quarantine")
+        if record.phase is not Phase.PROVISIONED or quarantine.provisional:
+            return record
+        if self._directories.find(record) is not Place.LIVE:
+            raise self._vanished(record)
+        with self._directories.opened(Place.LIVE, identity) as source_fd:
+            archive, attempt = self.archives.commit_provisional(source_fd, record, progress)
+        provisional = replace(quarantine, attempt=attempt, provisional=archive)
+        return self._journal.write(replace(record, quarantine=provisional))
+
     def remove(self, identity: Identity) -> Record:
         """Condemn and remove the directory.
 

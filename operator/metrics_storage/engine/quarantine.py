@@ -9,6 +9,7 @@ import errno
 import hashlib
 import os
 import platform
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Final
@@ -47,6 +48,19 @@ class QuarantineStore:
         self._cluster = cluster
         self._node = node
 
+    def commit_provisional(
+        self, source_fd: int, record: Record, progress: Progress | None = None
+    ) -> tuple[Archive, int]:
+        """Archive a directory that is still in use; the archive is never clean, and its source is not to be removed.
+
+        Raises:
+            VolumeFullError, ArchiveError: nothing was committed.
+        """
+        with self._errors(record):
+            attempt = self._next_attempt(record.identity)
+            self._check_room(source_fd)
+            return self._write(source_fd, record, attempt, progress, provisional=True), attempt
+
     def commit(self, source_fd: int, record: Record, progress: Progress | None = None) -> tuple[Archive, int]:
         """Archive a frozen directory; returns the committed archive and its attempt number.
 
@@ -58,20 +72,12 @@ class QuarantineStore:
             UncleanArchiveError: the source changed meanwhile, or still does; nothing was committed.
             ArchiveError: it could not be written, or did not verify; nothing was committed.
         """
-        self._volume.check()
-        attempt = self._next_attempt(record.identity)
-        try:
+        with self._errors(record):
+            attempt = self._next_attempt(record.identity)
             if attempt > 1 and (archive := self._take(source_fd, record, attempt - 1, progress)):
                 return archive, attempt - 1
             self._check_room(source_fd)
             return self._write(source_fd, record, attempt, progress), attempt
-        except OSError as exc:
-            if exc.errno in _FULL:
-                raise VolumeFullError(
-                    f"quarantine volume {self._volume.path} is full: make room or mount a larger one; the directory of "
-                    f"{record.identity} is kept, and archiving goes on then"
-                ) from exc
-            raise ArchiveError(f"archiving {record.identity}: {exc}; the directory is kept") from exc
 
     def check(self, archive: Archive) -> None:
         """See that a committed archive is still what was verified, by reading all of it.
@@ -93,6 +99,20 @@ class QuarantineStore:
                 raise ArchiveCorruptError(
                     f"{path} has sha256 {found}, but {expected} was verified: restore it, its source is kept"
                 )
+
+    @contextlib.contextmanager
+    def _errors(self, record: Record) -> Iterator[None]:
+        """Check the volume first, and say in this project's words what goes wrong on it."""
+        self._volume.check()
+        try:
+            yield
+        except OSError as exc:
+            if exc.errno in _FULL:
+                raise VolumeFullError(
+                    f"quarantine volume {self._volume.path} is full: make room or mount a larger one; the directory "
+                    f"of {record.identity} is kept, and archiving goes on then"
+                ) from exc
+            raise ArchiveError(f"archiving {record.identity}: {exc}; the directory is kept") from exc
 
     def _next_attempt(self, identity: Identity) -> int:
         """The first attempt number of which neither archive nor manifest is on the volume."""
@@ -131,7 +151,9 @@ class QuarantineStore:
                 f"may need {need} bytes and {_INODES} inodes: make room or mount a larger one; the directory is kept"
             )
 
-    def _write(self, source_fd: int, record: Record, attempt: int, progress: Progress | None) -> Archive:
+    def _write(
+        self, source_fd: int, record: Record, attempt: int, progress: Progress | None, *, provisional: bool = False
+    ) -> Archive:
         identity = record.identity
         aside = (identity.uid + _ARCHIVE, identity.uid + _MANIFEST)
         with durable.opened_directory("incoming", self._volume.private_fd) as incoming:
@@ -141,7 +163,7 @@ class QuarantineStore:
                     _creating(aside[0], incoming) as archive_fd,
                     _creating(aside[1], incoming) as manifest_fd,
                 ):
-                    header = self._header(record, attempt)
+                    header = self._header(record, attempt, provisional)
                     summary = write_archive(source_fd, archive_fd, manifest_fd, header, progress=progress)
                 if not summary.clean and record.quarantine and record.quarantine.provisional:
                     raise UncleanArchiveError(f"{identity}: {'; '.join(summary.problems)}")
@@ -157,7 +179,7 @@ class QuarantineStore:
                 raise
         return _archive(f"{identity.namespace}/{names[0]}", verified)
 
-    def _header(self, record: Record, attempt: int) -> Header:
+    def _header(self, record: Record, attempt: int, provisional: bool) -> Header:
         quarantine = record.quarantine
         return Header(
             cluster=self._cluster,
@@ -167,6 +189,7 @@ class QuarantineStore:
             node=self._node,
             reason=quarantine.reason if quarantine else "",
             attempt=attempt,
+            provisional=provisional,
             requested_at=quarantine.requested_at if quarantine else "",
             created_at=_now(),
             software={"metrics-storage-operator": __version__, "python": platform.python_version()},

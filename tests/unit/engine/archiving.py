@@ -28,6 +28,7 @@ HEADER = Header(
     node="worker-1",
     reason="pre-job-metrics.json is not JSON",
     attempt=1,
+    provisional=False,
     requested_at="2026-01-02T03:04:05Z",
     created_at="2026-01-02T03:04:06Z",
     software={"metrics-storage-operator": "0.1.0"},

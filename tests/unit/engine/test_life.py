@@ -260,6 +260,41 @@ def test_a_foreign_file_of_the_archives_name_is_never_replaced(engine: StorageEn
     assert len(archives(engine)) == 2
 
 
+def test_what_is_shredded_after_the_flag_is_in_a_provisional_archive(engine: StorageEngine, tmp_path: Path) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    (live(engine) / "metrics.json").write_text("{")
+    engine.latch(IDENTITY, "not JSON", NOW)
+    first = engine.snapshot(IDENTITY)
+    assert first.must_be_archived
+    assert engine.snapshot(IDENTITY) == first
+    (live(engine) / "metrics.json").unlink()
+    last = engine.archive(IDENTITY)
+    assert last.phase is Phase.VERIFIED
+    assert last.quarantine is not None
+    assert last.quarantine.archive is not None
+    assert last.quarantine.provisional is not None
+    assert (last.quarantine.provisional.clean, last.quarantine.archive.clean) == (False, True)
+    engine.remove(IDENTITY)
+    assert len(archives(engine)) == 2
+    subprocess.run(["tar", "xzf", archives(engine)[0], "-C", tmp_path], check=True)
+    assert (tmp_path / "runner-0" / "metrics.json").read_text() == "{"
+
+
+def test_a_provisional_archive_never_allows_a_removal(engine: StorageEngine) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    engine.latch(IDENTITY, "x", NOW)
+    engine.snapshot(IDENTITY)
+    with pytest.raises(JournalError, match="must be archived"):
+        engine.remove(IDENTITY)
+    assert live(engine).is_dir()
+
+
+def test_nothing_is_snapshot_that_was_not_flagged(engine: StorageEngine) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    with pytest.raises(JournalError, match="no latched quarantine"):
+        engine.snapshot(IDENTITY)
+
+
 def test_a_vanished_source_is_never_taken_for_an_archived_one(engine: StorageEngine) -> None:
     engine.ensure(IDENTITY, SPEC)
     engine.latch(IDENTITY, "x", NOW)

@@ -30,6 +30,8 @@ _NAMED: Final = 5
 class Header:
     """What is archived, why and by whom; times are the caller's strings, `name` is the archive's top directory.
 
+    `provisional` says that the source was still in use, so that the archive is not clean whatever was seen.
+
     Raises:
         ArchiveError: the name cannot be that of a directory.
     """
@@ -41,6 +43,7 @@ class Header:
     node: str
     reason: str
     attempt: int
+    provisional: bool
     requested_at: str
     created_at: str
     software: dict[str, str]
@@ -72,7 +75,8 @@ class Trailer:
 class Account:
     """What the trailer says of the entries, counted by writer and reader alike."""
 
-    def __init__(self) -> None:
+    def __init__(self, header: Header) -> None:
+        self._provisional = header.provisional
         self.types: Counter[str] = Counter()
         self.payload_bytes = 0
         self.changed_directories = 0
@@ -89,7 +93,7 @@ class Account:
             dict(sorted(self.types.items())),
             self.payload_bytes,
             self.changed_directories,
-            not self.dirty and not self.changed_directories,
+            not (self.dirty or self.changed_directories or self._provisional),
             archive_bytes,
             archive_sha256,
             lines_sha256,
@@ -106,7 +110,7 @@ class ManifestWriter:
     def __init__(self, output: HashedOutput, header: Header) -> None:
         self._output = output
         self._block = BlockWriter(output)
-        self._account = Account()
+        self._account = Account(header)
         self.problems: list[str] = []
         """The first few entries that were not archived as they were, for people."""
         self._block.write(line_of(HEADER | asdict(header)))

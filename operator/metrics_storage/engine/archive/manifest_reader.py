@@ -66,7 +66,7 @@ class ManifestReader:
 
     def __iter__(self) -> Iterator[Entry]:
         """All entries, checked to be in the order of the walk, hence every path only once."""
-        account = Account()
+        account = Account(self.header)
         while True:
             lines_sha256 = self.sha256
             raw, line = self._next()
