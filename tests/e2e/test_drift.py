@@ -96,13 +96,7 @@ def test_a_vanished_directory_that_was_empty_is_made_anew(runners: Runners) -> N
 
 
 def test_a_foreign_claim_is_left_alone_and_its_removal_heals(runners: Runners) -> None:
-    foreign = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "runner-0", "namespace": runners.namespace},
-        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
-    }
-    runners.apply_objects([foreign])
+    make_foreign_claim(runners)
     before = runners.get("pvc", "runner-0")
     runners.apply("runner-0")
     storage = runners.wait_condition("runner-0", "Stalled", reason="ClaimConflict")
@@ -118,13 +112,7 @@ def test_a_foreign_claim_is_left_alone_and_its_removal_heals(runners: Runners) -
 
 
 def test_deleting_a_resource_in_conflict_leaves_the_foreign_claim(runners: Runners) -> None:
-    foreign = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "runner-0", "namespace": runners.namespace},
-        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
-    }
-    runners.apply_objects([foreign])
+    make_foreign_claim(runners)
     runners.apply("runner-0")
     runners.wait_condition("runner-0", "Stalled", reason="ClaimConflict")
     runners.delete("runner-0")
@@ -181,3 +169,14 @@ def release(operator: OperatorProcess, uid: str) -> None:
     """Accept, as a person does, that a vanished directory is lost."""
     command = [sys.executable, "-m", "metrics_storage", "release", uid, f"--storage-root={operator.storage_root}"]
     subprocess.run(command, check=True, capture_output=True)
+
+
+def make_foreign_claim(runners: Runners) -> None:
+    """A claim of the name of a runner that nobody here knows."""
+    foreign = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "runner-0", "namespace": runners.namespace},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    runners.apply_objects([foreign])
