@@ -138,6 +138,11 @@ class Directories:
         if source is Place.LIVE:
             self._remove_empty_namespace(identity.namespace)
 
+    def bring_back(self, identity: Identity) -> None:
+        """Move a directory that was not condemned from the trash to where it lived."""
+        durable.make_directory(identity.namespace, self._volume.fd, _NAMESPACE_MODE)
+        self.move(identity, Place.TRASH, Place.LIVE)
+
     def remove_from_trash(self, record: Record) -> None:
         """Remove a condemned directory from the trash; nothing to do where it is gone.
 

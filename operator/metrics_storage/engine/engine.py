@@ -200,12 +200,18 @@ class StorageEngine:
 
         Raises:
             JournalError: a quarantine is latched, or its removal has begun.
+            DirectoryVanishedError: there is none to leave, and no person has released it.
         """
         record = self._known(identity)
         if record.phase in _OVER:
             return record
         if record.quarantine is not None or record.phase not in (Phase.PROVISIONING, Phase.PROVISIONED):
             raise JournalError(f"{identity} cannot be left to its owner: its directory is {record.phase}")
+        place = self._directories.find(record)
+        if place is None:
+            return self._condemn(record)
+        if place is Place.TRASH:  # A removal began, and was interrupted before it condemned anything.
+            self._directories.bring_back(identity)
         return self._journal.write(record.at(Phase.RETAINED))
 
     def check_never_made(self, identity: Identity, *, claimed: bool) -> None:

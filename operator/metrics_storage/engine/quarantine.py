@@ -20,6 +20,7 @@ from metrics_storage.engine.archive.compare import compare_source
 from metrics_storage.engine.archive.manifest import Header
 from metrics_storage.engine.archive.verify import VerifiedArchive, verify_archive
 from metrics_storage.engine.archive.writer import ArchiveSummary, write_archive
+from metrics_storage.engine.syscalls import sync_filesystem
 from metrics_storage.engine.tree import Progress
 from metrics_storage.engine.usage import measure
 from metrics_storage.engine.volume import Volume
@@ -133,6 +134,8 @@ class QuarantineStore:
             return None
         try:
             with durable.opened_directory(record.identity.namespace, self._volume.fd) as fd:
+                # Who renamed them may have died, or failed, before the disk had it.
+                sync_filesystem(fd)
                 verified = _verify(names, fd, source_fd, progress)
         except (FileNotFoundError, ArchiveError):
             return None

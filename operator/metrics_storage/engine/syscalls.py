@@ -1,4 +1,4 @@
-"""The two Linux system calls that Python lacks: opening without leaving a directory, renaming without replacing.
+"""Linux system calls that Python lacks: opening without leaving a directory, renaming without replacing, syncfs.
 
 Responsible for exact `OSError`s with errno; knows nothing of what is opened or renamed, and never falls back
 to a weaker call: where the kernel has none of these, `require_openat2` says so at start.
@@ -34,6 +34,11 @@ _renameat2.restype = ctypes.c_int
 _renameat2.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
 
 
+_syncfs = _libc.syncfs
+_syncfs.restype = ctypes.c_int
+_syncfs.argtypes = (ctypes.c_int,)
+
+
 def open_beneath(dir_fd: int, name: bytes, flags: int) -> int:
     """Open an existing file below a directory and return its descriptor, which is closed on exec.
 
@@ -66,6 +71,17 @@ def rename_noreplace(src_dir_fd: int, src: bytes, dst_dir_fd: int, dst: bytes) -
     if _renameat2(src_dir_fd, _c_string(src), dst_dir_fd, _c_string(dst), _RENAME_NOREPLACE) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), src, None, dst)
+
+
+def sync_filesystem(fd: int) -> None:
+    """Flush everything that anybody wrote to the file system of an open file.
+
+    Raises:
+        OSError: as syncfs(2) does.
+    """
+    if _syncfs(fd) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
 
 
 def require_openat2(dir_fd: int) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from metrics_storage.engine import durable
+from metrics_storage.engine.syscalls import require_openat2, sync_filesystem
 from metrics_storage.errors import VolumeError, VolumeLockedError
 
 PRIVATE: Final = ".metrics-storage"
@@ -61,7 +62,10 @@ class Volume:
         except OSError as exc:
             raise VolumeError(f"{role} volume {path}: {exc.strerror}; expected a mounted directory") from exc
         try:
+            require_openat2(self.fd)
             self.private_fd, self.id = self._open_private(initialise)
+            # What a killed predecessor renamed may be in the page cache alone; from here on, seen means durable.
+            sync_filesystem(self.fd)
         except BaseException:
             os.close(self.fd)
             raise

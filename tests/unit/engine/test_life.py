@@ -189,6 +189,22 @@ def test_retained_is_left_alone_for_good(engine: StorageEngine) -> None:
     assert engine.find(IDENTITY.uid) is None
 
 
+def test_a_removal_that_had_begun_is_taken_back_where_the_directory_is_to_be_retained(engine: StorageEngine) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    (live(engine) / "metrics.json").touch()
+    live(engine).rename(private(engine) / "trash" / IDENTITY.uid)
+    live(engine).parent.rmdir()
+    assert engine.retain(IDENTITY).phase is Phase.RETAINED
+    assert (live(engine) / "metrics.json").exists()
+
+
+def test_a_vanished_directory_cannot_be_retained(engine: StorageEngine) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    live(engine).rmdir()
+    with pytest.raises(DirectoryVanishedError):
+        engine.retain(IDENTITY)
+
+
 def test_quarantine_archives_what_was_there_and_then_removes_it(engine: StorageEngine, tmp_path: Path) -> None:
     engine.ensure(IDENTITY, SPEC)
     (live(engine) / "metrics.json").write_text("{")
