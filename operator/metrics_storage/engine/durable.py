@@ -1,7 +1,9 @@
 """Files and renames that survive a power cut: nothing here returns before the disk has it."""
 
 import contextlib
+import errno
 import os
+import stat
 from collections.abc import Iterator
 
 from metrics_storage.engine.syscalls import open_beneath, rename_noreplace
@@ -66,10 +68,30 @@ def move(name: str, dir_fd: int, to_name: str, to_dir_fd: int) -> None:
     The target's directory is flushed first: after a power cut the entry may stand on both sides of a
     journalled rename, but never on neither.
     """
-    rename_noreplace(dir_fd, os.fsencode(name), to_dir_fd, os.fsencode(to_name))
+    try:
+        rename_noreplace(dir_fd, os.fsencode(name), to_dir_fd, os.fsencode(to_name))
+    except OSError as exc:
+        if exc.errno != errno.EINVAL:
+            raise
+        _move_without_help(name, dir_fd, to_name, to_dir_fd)
     os.fsync(to_dir_fd)
     if to_dir_fd != dir_fd:
         os.fsync(dir_fd)
+
+
+def _move_without_help(name: str, dir_fd: int, to_name: str, to_dir_fd: int) -> None:
+    """The same on a file system that cannot rename without replacing, as NFS.
+
+    A file gets its second name first, which never replaces anything. A directory can by POSIX replace nothing but
+    an empty directory, and whoever could put one there is kept out by the lock on the volume.
+    """
+    if stat.S_ISDIR(os.lstat(name, dir_fd=dir_fd).st_mode):
+        if os.access(to_name, os.F_OK, dir_fd=to_dir_fd, follow_symlinks=False):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), to_name)
+        os.rename(name, to_name, src_dir_fd=dir_fd, dst_dir_fd=to_dir_fd)
+    else:
+        os.link(name, to_name, src_dir_fd=dir_fd, dst_dir_fd=to_dir_fd, follow_symlinks=False)
+        os.unlink(name, dir_fd=dir_fd)
 
 
 def inode_of(name: str, dir_fd: int) -> int | None:
