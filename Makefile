@@ -18,6 +18,15 @@ $(READY): pyproject.toml constraints.txt
 	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $(READY)
 
+.PHONY: pins
+pins: ## Renew constraints.txt with the newest packages that fit pyproject.toml
+	rm -rf build/pins
+	$(PYTHON) -m venv build/pins
+	build/pins/bin/pip install --quiet --disable-pip-version-check '.[dev]' hatchling
+	sed -n 1p constraints.txt > build/constraints.txt
+	build/pins/bin/pip freeze --exclude metrics-storage-operator | sort -f >> build/constraints.txt
+	mv build/constraints.txt constraints.txt
+
 .PHONY: lint
 lint: $(READY) ## Style, types and import contracts
 	$(BIN)/ruff check operator tests

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +35,7 @@ STATUS: Final[dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def kubectl_cluster(cluster: Cluster) -> Cluster:
+def kubectl_cluster(cluster: Cluster) -> Iterator[Cluster]:
     """A cluster with the definition and one MetricsStorage in quarantine."""
     # A server before 1.27 has some of these fields in no schema, and kubectl would refuse to send them.
     cluster.kubectl("apply", "--validate=false", "-f", str(DEFINITION))
@@ -59,7 +60,10 @@ def kubectl_cluster(cluster: Cluster) -> Cluster:
         "--patch",
         json.dumps({"status": STATUS}),
     )
-    return cluster
+    yield cluster
+    # An operator that another test starts would take care of it, and the next one would look for its volume.
+    cluster.kubectl("-n", NAMESPACE, "delete", "ms", "--all")
+    cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
 
 def test_a_listing_shows_the_seven_columns(kubectl_cluster: Cluster) -> None:
