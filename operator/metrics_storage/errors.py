@@ -61,12 +61,20 @@ class UncleanArchiveError(ArchiveError):
     """The source changed or was unreadable while it was archived; archive and source are both kept."""
 
 
+class PersistentlyUncleanError(UncleanArchiveError):
+    """It happened again and again: waiting does not mend it."""
+
+
 class ConflictError(MetricsStorageError):
     """A Kubernetes object of the needed name belongs to somebody else."""
 
 
 class ClaimInUseError(MetricsStorageError):
     """A claim is being deleted but not gone yet, because Pods use it."""
+
+
+class ObjectChangedError(MetricsStorageError):
+    """An object is not any more what was acted upon: gone, another of its name, or no longer being deleted."""
 
 
 class KubernetesError(MetricsStorageError):

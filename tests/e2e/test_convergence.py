@@ -133,7 +133,7 @@ def test_a_restart_writes_nothing_for_what_is_right_already(
     logged = len(operator.log)
     operator.start()
     for name in ("runner-0", "runner-1"):
-        resumed = f"[{runners.namespace}/{name}] Resuming is processed"
+        resumed = f"[{runners.namespace}/{name}] Creation is processed"
         eventually(lambda resumed=resumed: resumed in operator.log[logged:], seconds=20, what=f"{name} is resumed")  # type: ignore[misc]
     assert {kind: versions(runners, kind) for kind in ("ms", "pvc", "pv")} == before
     assert journal_times(operator) == journal

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import stat
 import subprocess
 import sys
 
@@ -53,16 +52,6 @@ def test_a_removed_volume_is_made_anew_and_bound(runners: Runners) -> None:
 
     eventually(bound_again, seconds=20, what="another volume is bound to the same claim")
     runners.wait_ready("runner-0")
-
-
-def test_changed_permissions_are_set_back(runners: Runners) -> None:
-    runners.apply("runner-0")
-    runners.wait_ready("runner-0")
-    directory = runners.live("runner-0")
-    directory.chmod(0o777)
-    eventually(
-        lambda: stat.S_IMODE(directory.stat().st_mode) == 0o770, seconds=20, what="the directory has its mode again"
-    )
 
 
 def test_a_vanished_directory_with_content_is_said_and_holds_the_deletion_until_a_person_releases_it(

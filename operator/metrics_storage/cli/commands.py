@@ -5,8 +5,9 @@ import asyncio
 
 from metrics_storage.cli.options import read_settings, storage_root
 from metrics_storage.engine.directories import Directories
+from metrics_storage.engine.journal import Journal
 from metrics_storage.engine.volume import Role, Volume
-from metrics_storage.errors import SettingsError
+from metrics_storage.errors import DirectoryExistsError, SettingsError
 from metrics_storage.model.identity import is_uid
 
 
@@ -25,6 +26,9 @@ def release(arguments: argparse.Namespace) -> None:
     if not is_uid(arguments.uid):
         raise SettingsError(f"{arguments.uid!r} is not the metadata.uid of a MetricsStorage")
     with Volume(storage_root(arguments), Role.STORAGE, initialise=False) as volume:
+        record = Journal(volume).read(arguments.uid)
+        if record and (place := Directories(volume).find(record)):
+            raise DirectoryExistsError(f"the {place} directory of {record.identity} is there, so it is not lost")
         Directories(volume).release(arguments.uid)
     print(f"{arguments.uid} is released: its deletion goes on at the operator's next attempt")
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from metrics_storage import __version__
-from metrics_storage.cli import commands, options
+from metrics_storage.cli import archives, commands, options
 from metrics_storage.errors import MetricsStorageError, SettingsError, VolumeError, VolumeSourceError
 
 _EPILOG = """\
@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     arguments = parser.parse_args(argv)
     try:
-        arguments.command(arguments)
+        code: int | None = arguments.command(arguments)
     except (SettingsError, VolumeError, VolumeSourceError) as exc:
         print(f"metrics-storage: {exc}", file=sys.stderr)
         return 2
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    return 0
+    return code or 0
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -46,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     options.add_run(subparsers.add_parser, commands.run)
     options.add_release(subparsers.add_parser, commands.release)
     options.add_init_volume(subparsers.add_parser, commands.init_volume)
+    archives.add_archives(subparsers.add_parser)
     return parser
 
 

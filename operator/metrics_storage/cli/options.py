@@ -99,11 +99,25 @@ _RUN_FLAGS: Final = (
         "pause between two looks at usage and drift (default: 60)",
     ),
     _Flag(
+        "scrub-interval",
+        "SECONDS",
+        _number(0, float),
+        7 * 86400.0,
+        "how often all archives are read again to see that no bits have rotted; 0 for never (default: 604800, a week)",
+    ),
+    _Flag(
+        "scrub-rate",
+        "BYTES",
+        _number(1, int),
+        16 * 1024 * 1024,
+        "most bytes of archived content that this reads a second (default: 16777216)",
+    ),
+    _Flag(
         "health-address",
         "HOST:PORT",
         _address,
         ("0.0.0.0", 8080),  # noqa: S104 - the kubelet probes from outside.
-        "where /livez and /readyz answer (default: 0.0.0.0:8080)",
+        "where /livez, /readyz and /metrics answer (default: 0.0.0.0:8080)",
     ),
     _Flag("log-format", "FORMAT", _log_format, LogFormat.PLAIN, "plain or json (default: plain)"),
 )

@@ -12,7 +12,9 @@ from typing import Any, Final
 import kopf
 
 from metrics_storage import constants
+from metrics_storage.controller.memory import Bookkeeping
 from metrics_storage.controller.reconciler import Reconciler
+from metrics_storage.errors import PersistentlyUncleanError
 from metrics_storage.model.trouble import explain
 
 _log = logging.getLogger(__name__)
@@ -24,10 +26,11 @@ _GONE: Final = "gone"
 
 _SOON: Final = 5.0
 _LATER: Final = 20.0
-"""Seconds to the next attempt; where a person must act, soon enough after he did."""
+_SELDOM: Final = 600.0
+"""Seconds to the next attempt; where a person must act, soon enough after he did, unless an attempt is costly."""
 
 
-def register(registry: kopf.OperatorRegistry, reconciler: Reconciler) -> None:
+def register(registry: kopf.OperatorRegistry, reconciler: Reconciler, bookkeeping: Bookkeeping) -> None:
     """Register every handler for MetricsStorages."""
     resource = (constants.GROUP, constants.VERSION, constants.PLURAL)
 
@@ -39,7 +42,8 @@ def register(registry: kopf.OperatorRegistry, reconciler: Reconciler) -> None:
             await reconciler.reconcile(body)
         except Exception as exc:
             # Where a person must act, an edit or the sweep comes back here; a timer would only delay the edit.
-            if not explain(exc).stalled:
+            # Not so on the way to quarantine, which no edit can change and the sweep leaves alone.
+            if is_flagged(body) or not explain(exc).stalled:
                 raise again(exc) from exc
 
     @kopf.on.delete(*resource, id=_DELETE, registry=registry)
@@ -51,16 +55,23 @@ def register(registry: kopf.OperatorRegistry, reconciler: Reconciler) -> None:
 
     @kopf.on.event(*resource, id=_GONE, registry=registry, when=_has_gone)
     async def on_gone(uid: str, **_: Any) -> None:
+        bookkeeping.forget(uid)
         try:
             await reconciler.forget(uid)
         except Exception as exc:
             _log.warning("journal entry %s is left to the sweep: %s", uid, exc)
 
 
+def is_flagged(body: Mapping[str, Any]) -> bool:
+    """Whether quarantine is asked for, or was latched once."""
+    annotations = body["metadata"].get("annotations") or {}
+    return bool(annotations.get(constants.QUARANTINE_ANNOTATION) or (body.get("status") or {}).get("quarantine"))
+
+
 def again(exc: Exception) -> kopf.TemporaryError:
     """The one answer to every error: keep the data and come back, not all at the same moment."""
     trouble = explain(exc)
-    delay = _LATER if trouble.stalled else _SOON
+    delay = _SELDOM if isinstance(exc, PersistentlyUncleanError) else _LATER if trouble.stalled else _SOON
     return kopf.TemporaryError(f"{trouble.reason}: {trouble.message}", delay=delay * random.uniform(0.8, 1.2))  # noqa: S311
 
 

@@ -40,8 +40,11 @@ class Engine(Protocol):
     async def archive(self, identity: Identity) -> Record:
         """Archive the directory of a latched quarantine, once nobody uses it any more."""
 
+    async def condemn(self, identity: Identity) -> Record:
+        """Take the directory away, quickly and for good."""
+
     async def remove(self, identity: Identity) -> Record:
-        """Remove the directory."""
+        """Remove what was condemned, however long that takes."""
 
     async def retain(self, identity: Identity) -> Record:
         """Leave the directory to its owner."""
@@ -57,18 +60,22 @@ class Engine(Protocol):
 
 
 class LocalEngine:
-    """An engine on volumes that this process has mounted; disk work runs in threads, archives in their own."""
+    """An engine on volumes that this process has mounted; disk work runs in threads.
+
+    Archives and removals, which may take long, have threads of their own and never hold up provisioning.
+    """
 
     def __init__(self, engine: StorageEngine, *, workers: int, archive_workers: int) -> None:
         self._engine = engine
         self._workers = ThreadPoolExecutor(workers, thread_name_prefix="disk")
         self._archivers = ThreadPoolExecutor(archive_workers, thread_name_prefix="archive")
+        self._removers = ThreadPoolExecutor(workers, thread_name_prefix="remove")
         self._stopping = threading.Event()
 
     def close(self) -> None:
         """Interrupt archives and wait for what runs; everything goes on at the next start."""
         self._stopping.set()
-        for pool in (self._workers, self._archivers):
+        for pool in (self._workers, self._archivers, self._removers):
             pool.shutdown(cancel_futures=True)
 
     async def find(self, uid: str) -> Record | None:
@@ -89,8 +96,14 @@ class LocalEngine:
     async def archive(self, identity: Identity) -> Record:
         return await self._run(lambda: self._engine.archive(identity, self._go_on), self._archivers)
 
+    async def condemn(self, identity: Identity) -> Record:
+        # For a quarantine it reads the archive once more.
+        record = await self.find(identity.uid)
+        pool = self._archivers if record and record.quarantine else self._workers
+        return await self._run(lambda: self._engine.condemn(identity), pool)
+
     async def remove(self, identity: Identity) -> Record:
-        return await self._run(lambda: self._engine.remove(identity))
+        return await self._run(lambda: self._engine.remove(identity), self._removers)
 
     async def retain(self, identity: Identity) -> Record:
         return await self._run(lambda: self._engine.retain(identity))

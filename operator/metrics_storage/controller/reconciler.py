@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 from metrics_storage.controller.events import Events
 from metrics_storage.controller.port import Engine
 from metrics_storage.controller.subject import Subject, now, placed
-from metrics_storage.errors import ClaimInUseError, ConflictError, MetricsStorageError
+from metrics_storage.errors import ClaimInUseError, MetricsStorageError, ObjectChangedError
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import Claims
 from metrics_storage.model import reasons
@@ -44,21 +44,41 @@ class Reconciler:
         self._events = events
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def reconcile(self, body: Mapping[str, Any], *, bound: bool = False, measure: bool = False) -> None:
-        """Converge a MetricsStorage that is not being deleted.
-
-        Args:
-            body: the resource.
-            bound: claim and volume were just seen to be right, so they need not be looked at again.
-            measure: also measure the directory's usage.
-        """
+    async def reconcile(self, body: Mapping[str, Any]) -> None:
+        """Converge a MetricsStorage that is not being deleted."""
         subject = Subject(body, self._api)
         async with self._turn(subject):
-            record = await self._find_if_possible(subject)
+            record = await self._engine.find(subject.identity.uid)
+            if record is None:
+                await self._check_not_lost(subject)
             if subject.quarantine_reason or (record and record.quarantine):
                 await self._quarantine(subject, record, subject.quarantine_reason)
             else:
-                await self._provide(subject, record, bound=bound, measure=measure)
+                await self._provide(subject, record)
+
+    async def look_after(self, body: Mapping[str, Any], *, bound: bool) -> None:
+        """Measure a MetricsStorage out of a list, and converge it where it is not as it should be.
+
+        What a handler is working on, or will come back to by itself, is left to it: quarantine and deletion.
+        `bound` says that claim and volume were seen to be right.
+        """
+        subject = Subject(body, self._api)
+        lock = self._locks.get(subject.identity.uid)
+        if subject.deleting or not subject.finalized or (lock and lock.locked()):
+            return
+        async with self._turn(subject):
+            record = await self._engine.find(subject.identity.uid)
+            if subject.quarantine_reason or (record and record.quarantine):
+                return
+            if record is None or record.phase is not Phase.PROVISIONED or not bound:
+                # A list may be old by now, and nothing is made for what was deleted meanwhile.
+                fresh = await subject.read_again()
+                if fresh is None or fresh.deleting or fresh.quarantine_reason:
+                    return
+                subject.status = fresh.status
+            if record is None:
+                await self._check_not_lost(subject)
+            await self._provide(subject, record, bound=bound, measure=True)
 
     async def finalize(self, body: Mapping[str, Any]) -> None:
         """Undo everything a MetricsStorage had, archiving it first where that is asked for.
@@ -69,6 +89,8 @@ class Reconciler:
         async with self._turn(subject):
             identity = subject.identity
             record = await self._engine.find(identity.uid)
+            if subject.was_ready:
+                await self._publish(subject, record)
             if record is None:
                 await self._engine.check_never_made(identity, claimed=subject.was_provisioned)
                 await self._claims.withdraw_claim(identity, _CLAIM_PATIENCE)
@@ -79,14 +101,15 @@ class Reconciler:
                 # Waiting may have taken long: an annotation that came meanwhile counts, and nothing is destroyed
                 # for an object that somebody made vanish by taking our finalizer off.
                 fresh = await subject.read_again()
-                if fresh is None:
-                    raise ConflictError(f"{identity} vanished while it was being deleted; its directory is kept")
+                if fresh is None or not fresh.deleting:
+                    raise ObjectChangedError(f"{identity} is not being deleted any more; its directory is kept")
                 subject = fresh
             if _wants_quarantine(subject, record):
                 await self._quarantine(subject, record, _deletion_reason(subject))
-            elif parse_policy(subject.spec) is DeletionPolicy.RETAIN:
+            elif _wants_retention(subject, record):
                 await self._engine.retain(identity)
             else:
+                await self._engine.condemn(identity)
                 await self._engine.remove(identity)
             await self._claims.withdraw_volume(identity, _CLAIM_PATIENCE)
 
@@ -94,7 +117,18 @@ class Reconciler:
         """Drop the journal entry of a MetricsStorage that has left the API server."""
         await self._engine.forget(uid)
 
-    async def _provide(self, subject: Subject, record: Record | None, *, bound: bool, measure: bool) -> None:
+    async def _check_not_lost(self, subject: Subject) -> None:
+        """What the journal does not know, although it was provided once, is not a new beginning.
+
+        Raises:
+            DirectoryExistsError, DirectoryVanishedError: a person must look.
+        """
+        if subject.was_provisioned:
+            await self._engine.check_never_made(subject.identity, claimed=True)
+
+    async def _provide(
+        self, subject: Subject, record: Record | None, *, bound: bool = False, measure: bool = False
+    ) -> None:
         identity = subject.identity
         spec, _ = parse_spec(subject.spec)
         ensured = await self._engine.ensure(identity, spec)
@@ -123,6 +157,7 @@ class Reconciler:
             await self._withdraw_claim_of_evidence(identity)
             record = await self._engine.archive(identity)
             await self._publish(subject, record)
+            await self._engine.condemn(identity)
             record = await self._engine.remove(identity)
             if record.quarantine and (archive := record.quarantine.archive):
                 message = f"{archive.path} ({archive.files} files, sha256 {archive.sha256}) is committed and verified"
@@ -141,7 +176,7 @@ class Reconciler:
                 _log.warning("%s: no provisional archive: %s", identity, exc)
             await self._claims.withdraw_claim(identity, _CLAIM_PATIENCE)
 
-    async def _publish(self, subject: Subject, record: Record) -> None:
+    async def _publish(self, subject: Subject, record: Record | None) -> None:
         await subject.publish(
             Findings(record=record, deleting=subject.deleting, **placed(self._claims.template, subject.identity))
         )
@@ -166,10 +201,7 @@ class Reconciler:
 
     async def _publish_trouble(self, subject: Subject, exc: Exception) -> None:
         trouble = explain(exc)
-        known = any(
-            condition.get("reason") == trouble.reason and condition.get("message") == trouble.message
-            for condition in subject.status.get("conditions", ())
-        )
+        known = any(condition["reason"] == trouble.reason for condition in subject.status.get("conditions", ()))
         try:
             record = await self._find_if_possible(subject)
             place = placed(self._claims.template, subject.identity) if record else {}
@@ -187,6 +219,12 @@ def _wants_quarantine(subject: Subject, record: Record) -> bool:
     if record.phase not in (Phase.PROVISIONING, Phase.PROVISIONED):
         return False
     return bool(_deletion_reason(subject))
+
+
+def _wants_retention(subject: Subject, record: Record) -> bool:
+    """Whether a deletion leaves the directory; once it is condemned the policy is not asked any more."""
+    undecided = record.phase in (Phase.PROVISIONING, Phase.PROVISIONED)
+    return record.phase is Phase.RETAINED or (undecided and parse_policy(subject.spec) is DeletionPolicy.RETAIN)
 
 
 def _deletion_reason(subject: Subject) -> str:

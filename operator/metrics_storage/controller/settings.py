@@ -16,7 +16,8 @@ class LogFormat(StrEnum):
 class Settings:
     """Settings of the operator; the command line's help says what each is for.
 
-    `sweep_interval` is in seconds. No `namespaces` means all of them. `node_name` is None where the storage
+    Intervals are in seconds; a `scrub_interval` of 0 means never. `scrub_rate` is in bytes a second. No `namespaces`
+    means all of them. `node_name` is None where the storage
     volume is not tied to a node. `cluster` names the cluster in manifests.
     """
 
@@ -29,5 +30,7 @@ class Settings:
     workers: int = 8
     archive_workers: int = 1
     sweep_interval: float = 60.0
+    scrub_interval: float = 7 * 86400.0
+    scrub_rate: int = 16 * 1024 * 1024
     health_address: tuple[str, int] = ("0.0.0.0", 8080)  # noqa: S104 - the kubelet probes from outside.
     log_format: LogFormat = LogFormat.PLAIN

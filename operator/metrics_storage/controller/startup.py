@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import itertools
 import logging
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from typing import Any, Final
 
 import kopf
@@ -13,12 +15,16 @@ from metrics_storage import constants
 from metrics_storage.controller.events import Events
 from metrics_storage.controller.handlers import register
 from metrics_storage.controller.health import Health, serve
+from metrics_storage.controller.memory import Bookkeeping
+from metrics_storage.controller.metrics import build_metrics
 from metrics_storage.controller.port import LocalEngine
 from metrics_storage.controller.reconciler import Reconciler
+from metrics_storage.controller.scrub import Scrub
 from metrics_storage.controller.settings import LogFormat, Settings
 from metrics_storage.controller.sweep import Sweep
 from metrics_storage.engine.engine import StorageEngine
-from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.engine.pair import open_pair
+from metrics_storage.engine.volume import Volume
 from metrics_storage.errors import SettingsError, VolumeError, VolumeLockedError
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import Claims
@@ -46,17 +52,28 @@ async def run(settings: Settings) -> None:
         storage, quarantine = _open_volumes(stack, settings, await find_known(api, settings.namespaces))
         await _lock(storage, health)
 
-        engine = LocalEngine(
-            StorageEngine(storage, quarantine, cluster=settings.cluster, node=settings.node_name or ""),
-            workers=settings.workers,
-            archive_workers=settings.archive_workers,
-        )
+        disk = StorageEngine(storage, quarantine, cluster=settings.cluster, node=settings.node_name or "")
+        engine = LocalEngine(disk, workers=settings.workers, archive_workers=settings.archive_workers)
         stack.callback(engine.close)
         claims = Claims(api, GoneWaiter(api, settings.namespaces), template, storage.id)
-        reconciler = Reconciler(api, engine, claims, Events(api))
-        sweep = Sweep(api, engine, reconciler, interval=settings.sweep_interval, namespaces=settings.namespaces)
+        events = Events(api)
+        reconciler = Reconciler(api, engine, claims, events)
+        sweep = Sweep(
+            api,
+            engine,
+            reconciler,
+            volume_id=storage.id,
+            interval=settings.sweep_interval,
+            namespaces=settings.namespaces,
+        )
         health.sweep_completed_at = lambda: sweep.completed_at
+        scrub = Scrub(
+            quarantine, events, interval=settings.scrub_interval, rate=settings.scrub_rate, recorded=disk.find
+        )
+        health.metrics = build_metrics(scrub, sweep)
         await stack.enter_async_context(_background(sweep))
+        await stack.enter_async_context(_background(scrub))
+        stack.callback(scrub.close)
         await _run_kopf(settings, reconciler, health)
 
 
@@ -71,19 +88,26 @@ async def _serve_health(stack: AsyncExitStack, health: Health, settings: Setting
 
 def _open_volumes(stack: AsyncExitStack, settings: Settings, known: Known) -> tuple[Volume, Volume]:
     """Open both volumes; an empty directory becomes a new volume only in a cluster that knows of no older one."""
+    volumes = stack.enter_context(ExitStack())
     new = not known.provisioned and not known.volume_ids
-    storage = stack.enter_context(Volume(settings.storage_root, Role.STORAGE, initialise=new))
-    quarantine = stack.enter_context(Volume(settings.quarantine_root, Role.QUARANTINE, initialise=new))
+    storage, quarantine = open_pair(volumes, settings.storage_root, settings.quarantine_root, new=new)
     if known.volume_ids and storage.id not in known.volume_ids:
         raise VolumeError(
             f"storage volume {storage.path} has id {storage.id}, but the cluster's volumes point into "
-            f"{', '.join(sorted(known.volume_ids))}: mount the right one, nothing is done until then"
+            f"{', '.join(sorted(known.volume_ids))}: mount that one. If it is lost, say so by "
+            f"kubectl delete pv --wait=false -l {constants.VOLUME_ID_LABEL}=<the lost id>"
         )
     return storage, quarantine
 
 
 async def _lock(storage: Volume, health: Health) -> None:
-    """Wait until no other operator works on the storage volume, and say so meanwhile."""
+    """Wait until no other operator works on the storage volume, and say so meanwhile; SIGTERM ends the waiting.
+
+    kopf sees to signals only once it runs, and without a handler the first process of a container ignores them.
+    """
+    waiting = asyncio.current_task()
+    if waiting is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, waiting.cancel)
     while True:
         try:
             storage.lock()
@@ -97,8 +121,8 @@ async def _lock(storage: Volume, health: Health) -> None:
 
 
 @asynccontextmanager
-async def _background(sweep: Sweep) -> AsyncIterator[None]:
-    task = asyncio.create_task(sweep.run(), name="sweep")
+async def _background(loop: Sweep | Scrub) -> AsyncIterator[None]:
+    task = asyncio.create_task(loop.run(), name=type(loop).__name__.lower())
     try:
         yield
     finally:
@@ -109,7 +133,8 @@ async def _background(sweep: Sweep) -> AsyncIterator[None]:
 
 async def _run_kopf(settings: Settings, reconciler: Reconciler, health: Health) -> None:
     registry = kopf.OperatorRegistry()
-    register(registry, reconciler)
+    bookkeeping = Bookkeeping()
+    register(registry, reconciler, bookkeeping)
 
     @kopf.on.login(registry=registry)
     def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
@@ -122,21 +147,20 @@ async def _run_kopf(settings: Settings, reconciler: Reconciler, health: Health) 
 
     await kopf.operator(
         registry=registry,
-        settings=build_kopf_settings(settings),
+        settings=build_kopf_settings(settings, bookkeeping),
         standalone=True,
         clusterwide=not settings.namespaces,
         namespaces=settings.namespaces,
     )
 
 
-def build_kopf_settings(settings: Settings) -> kopf.OperatorSettings:
+def build_kopf_settings(settings: Settings, bookkeeping: Bookkeeping) -> kopf.OperatorSettings:
     """kopf's settings, each for a reason that was measured or is documented by kopf."""
     result = kopf.OperatorSettings()
     # The default finalizer is shared by all kopf operators, and each removes it for the others.
     result.persistence.finalizer = constants.FINALIZER
-    # Not our annotations' prefix, under which kopf would hide edits of the quarantine annotation.
-    result.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=constants.KOPF_PREFIX)
-    result.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=constants.KOPF_PREFIX)
+    result.persistence.progress_storage = bookkeeping.progress
+    result.persistence.diffbase_storage = bookkeeping.diff_base
     # Events are explicit and our own.
     result.posting.enabled = False
     # Discovery of namespaces and definitions needs cluster-wide rights that given namespaces do not.
@@ -146,7 +170,16 @@ def build_kopf_settings(settings: Settings) -> kopf.OperatorSettings:
     result.watching.connect_timeout = 10
     result.networking.request_timeout = 60
     result.networking.connect_timeout = 10
+    # When kopf gives up on a request it drops the event, and nothing comes back to that object.
+    result.networking.error_backoffs = _Endless()
     return result
+
+
+class _Endless:
+    """Seconds between attempts at a request, without an end; iterable anew for every request."""
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain((1, 2, 5), itertools.repeat(10))
 
 
 def configure_logging(log_format: LogFormat) -> None:

@@ -1,15 +1,24 @@
 """One MetricsStorage as a handler or the sweep got it, and the only writer of its status."""
 
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
-from metrics_storage.constants import QUARANTINE_ANNOTATION
+from metrics_storage.constants import FINALIZER, QUARANTINE_ANNOTATION
+from metrics_storage.errors import KubernetesError
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.resources import STORAGES
 from metrics_storage.kube.volume_source import VolumeTemplate
 from metrics_storage.model.identity import Identity
-from metrics_storage.model.status import Findings, build_status, build_status_patch
+from metrics_storage.model.status import Findings, build_status
+
+_log = logging.getLogger(__name__)
+
+_REFUSED: Final = 422
+
+_REASON_MAX: Final = 1024
+"""Characters of a reason for quarantine that are kept."""
 
 
 def now() -> str:
@@ -27,7 +36,10 @@ class Subject:
         self.spec: Mapping[str, Any] = body.get("spec") or {}
         self.status: Mapping[str, Any] = dict(body.get("status") or {})
         self.deleting = "deletionTimestamp" in metadata
-        self.quarantine_reason: str = (metadata.get("annotations") or {}).get(QUARANTINE_ANNOTATION, "").strip()
+        self.finalized = FINALIZER in metadata.get("finalizers", ())
+        annotation: str = (metadata.get("annotations") or {}).get(QUARANTINE_ANNOTATION, "")
+        # It goes into the journal, the status and every manifest, and its author is not trusted.
+        self.quarantine_reason = annotation[:_REASON_MAX]
         self._api = api
 
     @property
@@ -50,13 +62,17 @@ class Subject:
     async def publish(self, findings: Findings) -> None:
         """Write the status that follows from the findings, where it differs from the one that stands."""
         status = build_status(findings, self.status, generation=self.generation, now=now())
-        patch = build_status_patch(status, self.status)
-        if not patch:
-            return
-        identity = self.identity
-        body = {"metadata": {"uid": identity.uid}, "status": patch}
-        await self._api.patch(STORAGES, identity.name, body, identity.namespace, subresource="status")
-        self.status = status
+        if status != self.status:
+            identity = self.identity
+            try:
+                await self._api.replace_status(STORAGES, identity.name, identity.uid, status, identity.namespace)
+            except KubernetesError as exc:
+                if exc.status != _REFUSED:
+                    raise
+                # Another object of the name, or a definition that forbids this: no reason to stop the work.
+                _log.warning("%s: the status was refused: %s", identity, exc)
+            else:
+                self.status = status
 
 
 def placed(template: VolumeTemplate, identity: Identity) -> dict[str, Any]:

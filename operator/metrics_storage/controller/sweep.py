@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metrics_storage.constants import MANAGED_SELECTOR, UID_LABEL
+from metrics_storage.constants import MANAGED_SELECTOR, UID_LABEL, VOLUME_ID_LABEL
 from metrics_storage.controller.port import Engine
 from metrics_storage.controller.reconciler import Reconciler
 from metrics_storage.errors import MetricsStorageError
@@ -28,16 +28,21 @@ class Sweep:
         engine: Engine,
         reconciler: Reconciler,
         *,
+        volume_id: str,
         interval: float,
         namespaces: Sequence[str] = (),
     ) -> None:
-        """Look every `interval` seconds at the given namespaces, or at all."""
+        """Look every `interval` seconds at the given namespaces, or at all, and at volumes on one storage volume."""
         self._api = api
         self._engine = engine
         self._reconciler = reconciler
+        self._volume_id = volume_id
         self._interval = interval
+        self._watched = frozenset(namespaces)
         self._namespaces: Sequence[str | None] = namespaces or [None]
         self._reported: frozenset[str] = frozenset()
+        self.orphans: frozenset[str] = frozenset()
+        """Uids whose directory or volume is kept although their MetricsStorage is gone, by the last sweep."""
         self.completed_at = time.monotonic()
 
     async def run(self) -> None:
@@ -57,19 +62,29 @@ class Sweep:
         known = await self._known()
         living = {body["metadata"]["uid"]: body for body in await self._list(STORAGES)}
         claims = _by_uid(await self._list(CLAIMS, MANAGED_SELECTOR))
-        volumes = _by_uid(await self._list(VOLUMES, MANAGED_SELECTOR))
+        volumes = _by_uid(await self._list(VOLUMES, f"{MANAGED_SELECTOR},{VOLUME_ID_LABEL}={self._volume_id}"))
         for uid, body in living.items():
-            if "deletionTimestamp" in body["metadata"]:
-                continue  # Its handler goes on by itself.
             try:
-                bound = is_bound(claims.get(uid), volumes.get(uid))
-                await self._reconciler.reconcile(body, bound=bound, measure=True)
+                await self._reconciler.look_after(body, bound=is_bound(claims.get(uid), volumes.get(uid)))
             except Exception as exc:
                 _log.warning("%s", explain(exc).message)
-        for uid in known - living.keys():
-            await self._reconciler.forget(uid)
-        left = known & await self._known() if known else known
-        await self._report_orphans((left | volumes.keys()) - living.keys())
+            self.completed_at = time.monotonic()
+        await self._settle({uid for uid in known | volumes.keys() if uid not in living})
+
+    async def _settle(self, uids: set[str]) -> None:
+        """Forget those whose life is over, and report what is left of those that nobody owns any more."""
+        left = set()
+        for uid in uids:
+            try:
+                record = await self._engine.find(uid)
+                if record and self._watched and record.identity.namespace not in self._watched:
+                    continue  # Its owner is not in the list, and may well live.
+                await self._reconciler.forget(uid)
+                if record is None or await self._engine.find(uid) is not None:
+                    left.add(uid)
+            except MetricsStorageError as exc:
+                _log.warning("%s", exc)
+        await self._report_orphans(left)
 
     async def _known(self) -> set[str]:
         """The uids in the journal; none where the volume is not there, which every MetricsStorage will say."""
@@ -81,13 +96,16 @@ class Sweep:
 
     async def _report_orphans(self, uids: set[str]) -> None:
         """Say once what is kept although its MetricsStorage is gone: somebody took our finalizer off."""
+        retained = self._reported - self.orphans
         for uid in uids - self._reported:
             record = await self._engine.find(uid)
             if record and record.phase is Phase.RETAINED:
+                retained |= {uid}
                 continue
             what = f"{record.identity}: directory {record.phase}" if record else f"volume ms-{uid}"
             _log.warning("orphan: %s has no MetricsStorage any more; it is kept until a person removes it", what)
         self._reported = frozenset(uids)
+        self.orphans = self._reported - retained
 
     async def _list(self, resource: Resource, selector: str = "") -> list[dict[str, Any]]:
         namespaces = self._namespaces if resource.namespaced else [None]

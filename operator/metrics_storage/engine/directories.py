@@ -80,25 +80,21 @@ class Directories:
         It belongs to us alone (0700) until its owner and mode are set, in this order.
         """
         while True:
-            durable.make_directory(identity.namespace, self._volume.fd, _NAMESPACE_MODE)
-            with contextlib.suppress(FileNotFoundError), self._holder(Place.LIVE, identity) as (fd, name):
-                durable.make_directory(name, fd, 0o700)
-                self.set_ownership(identity, ownership)
-                inode = durable.inode_of(name, fd)
-                if inode is not None:
-                    return inode
-            # The namespace's directory was removed as empty by a deletion beside us; make it again.
+            # A deletion beside us may remove the namespace's directory as empty; then it is made again.
+            with contextlib.suppress(FileNotFoundError):
+                self._volume.check()
+                durable.make_directory(identity.namespace, self._volume.fd, _NAMESPACE_MODE)
+                with self._holder(Place.LIVE, identity) as (fd, name):
+                    durable.make_directory(name, fd, 0o700)
+                    return self._set_ownership(identity, ownership)
 
-    def set_ownership(self, identity: Identity, ownership: Ownership) -> bool:
-        """Give the live directory its owner and mode; False when it had them."""
+    def _set_ownership(self, identity: Identity, ownership: Ownership) -> int:
+        """Give the live directory its owner and mode, and return its inode."""
         with self.opened(Place.LIVE, identity) as fd:
-            status = os.fstat(fd)
-            if Ownership(status.st_uid, status.st_gid, status.st_mode & 0o7777) == ownership:
-                return False
             os.fchown(fd, ownership.uid, ownership.gid)
             os.fchmod(fd, ownership.mode)
             os.fsync(fd)
-            return True
+            return os.fstat(fd).st_ino
 
     def find(self, record: Record) -> Place | None:
         """The place where the directory of a record stands, None where it is nowhere.

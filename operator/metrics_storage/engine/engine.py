@@ -10,6 +10,7 @@ Calls for one uid must not overlap; calls for different uids may. The engine kno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Final
 
 from metrics_storage.engine.directories import Directories, Place, resolve_ownership
 from metrics_storage.engine.journal import Journal
@@ -21,6 +22,7 @@ from metrics_storage.errors import (
     DirectoryExistsError,
     DirectoryVanishedError,
     JournalError,
+    PersistentlyUncleanError,
     UncleanArchiveError,
 )
 from metrics_storage.model.identity import Identity
@@ -29,6 +31,9 @@ from metrics_storage.model.spec import StorageSpec, check_unchanged
 from metrics_storage.model.usage import Usage
 
 _OVER = (Phase.GONE, Phase.RETAINED)
+
+_PATIENCE_WITH_UNCLEAN: Final = 3
+"""Attempts at a clean archive before a person is called; they go on nevertheless."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,7 @@ class StorageEngine:
         `cluster` and `node` are written into manifests, for whoever reads an archive years later.
         """
         self.storage = storage
+        storage.keep_reserve()
         self.archives = QuarantineStore(quarantine, cluster=cluster, node=node)
         self._journal = Journal(storage)
         self._directories = Directories(storage)
@@ -69,6 +75,7 @@ class StorageEngine:
             InvalidSpecError: unknown owner, or a change of what is immutable.
             DirectoryExistsError: something unknown to the journal stands there.
             DirectoryVanishedError: it was removed by somebody, and may have had content.
+            JournalError: its life is past being provided.
         """
         record = self.find(identity.uid)
         ownership = resolve_ownership(spec)
@@ -79,13 +86,15 @@ class StorageEngine:
                     "journal does not know it: move it away, or restore the journal entry"
                 )
             record = self._journal.write(Record(identity=identity, spec=spec))
+        if record.phase not in (Phase.PROVISIONING, Phase.PROVISIONED):
+            raise JournalError(f"{identity} cannot be provided any more: its directory is {record.phase}")
         check_unchanged(record.spec, spec)
         repairs: tuple[str, ...] = ()
         if record.phase is Phase.PROVISIONED:
+            # Owner and mode are the runner's and the kubelet's (fsGroup) from here on, and are left to them.
             place = self._directories.find(record)
             if place is Place.LIVE:
-                changed = self._directories.set_ownership(identity, ownership)
-                return Ensured(record, ("owner or mode had been changed and were set back",) if changed else ())
+                return Ensured(record)
             if place is not None or record.had_content is not False:
                 raise self._vanished(record)
             repairs = ("the directory had vanished, was empty when last measured, and was made anew",)
@@ -133,22 +142,23 @@ class StorageEngine:
             return record
         place = self._directories.find(record)
         if place is None and self._directories.released(identity.uid):
-            return self._journal.write(record.at(Phase.GONE))
+            record = self._journal.write(record.at(Phase.GONE))
+            self._directories.drop_release(identity.uid)
+            return record
         if place is None or (record.phase is Phase.FROZEN and place is not Place.FROZEN):
             raise self._vanished(record)
         if record.phase is not Phase.FROZEN:
             record = self._freeze(record, place)
-        with self._directories.opened(Place.FROZEN, identity) as source_fd:
-            archive, attempt = self.archives.commit(source_fd, record, progress)
-        if archive.clean:
-            done = replace(quarantine, attempt=attempt, archive=archive)
+        try:
+            with self._directories.opened(Place.FROZEN, identity) as source_fd:
+                committed = self.archives.commit(source_fd, record, progress)
+        except UncleanArchiveError as exc:
+            raise self._count_unclean(record, str(exc)) from exc
+        if committed.archive.clean:
+            done = replace(quarantine, attempt=committed.attempt, archive=committed.archive)
             return self._journal.write(replace(record, phase=Phase.VERIFIED, quarantine=done))
-        provisional = replace(quarantine, attempt=attempt, provisional=archive)
-        self._journal.write(replace(record, quarantine=provisional))
-        raise UncleanArchiveError(
-            f"{identity}: the directory changed or was partly unreadable while it was archived; the incomplete "
-            f"archive {archive.path} and the source are both kept, and archiving is tried again"
-        )
+        provisional = replace(quarantine, attempt=committed.attempt, provisional=committed.archive)
+        raise self._count_unclean(replace(record, quarantine=provisional), "; ".join(committed.problems))
 
     def snapshot(self, identity: Identity, progress: Progress | None = None) -> Record:
         """Archive the directory of a latched quarantine although it is still in use, once.
@@ -169,29 +179,37 @@ class StorageEngine:
         if self._directories.find(record) is not Place.LIVE:
             raise self._vanished(record)
         with self._directories.opened(Place.LIVE, identity) as source_fd:
-            archive, attempt = self.archives.commit_provisional(source_fd, record, progress)
-        provisional = replace(quarantine, attempt=attempt, provisional=archive)
+            committed = self.archives.commit_provisional(source_fd, record, progress)
+        provisional = replace(quarantine, attempt=committed.attempt, provisional=committed.archive)
         return self._journal.write(replace(record, quarantine=provisional))
 
-    def remove(self, identity: Identity) -> Record:
-        """Condemn and remove the directory.
+    def condemn(self, identity: Identity) -> Record:
+        """Move the directory into the trash, from where only `remove` leads; quick, whatever it holds.
 
         Raises:
             JournalError: a quarantine is latched whose archive is not verified.
             ArchiveCorruptError: the verified archive is not there any more as it was; the source is kept.
             DirectoryVanishedError: somebody else removed it; `metrics-storage release` is how a person accepts that.
-            RemovalError: something in it resists; the rest is gone, and the next call tries again.
         """
         record = self._known(identity)
         if record.phase in _OVER:
             return record
         if record.must_be_archived:
             raise JournalError(f"{identity} must be archived before it is removed: {record.quarantine}")
-        if record.phase is not Phase.CONDEMNED:
-            record = self._condemn(record)
+        return record if record.phase is Phase.CONDEMNED else self._condemn(record)
+
+    def remove(self, identity: Identity) -> Record:
+        """Condemn the directory if need be, and remove it from the trash.
+
+        Raises:
+            RemovalError: something in it resists; the rest is gone, and the next call tries again.
+            Whatever `condemn` raises.
+        """
+        record = self.condemn(identity)
         if record.phase is Phase.CONDEMNED:
             self._directories.remove_from_trash(record)
             record = self._journal.write(record.at(Phase.GONE))
+            self.storage.keep_reserve()
         self._directories.drop_release(identity.uid)
         return record
 
@@ -261,6 +279,24 @@ class StorageEngine:
         if record is None:
             raise JournalError(f"the journal has no entry for {identity}")
         return record
+
+    def _count_unclean(self, record: Record, problems: str) -> UncleanArchiveError:
+        """The error of one more attempt that was not clean, counted in the journal."""
+        quarantine = record.quarantine
+        if quarantine is None:
+            raise JournalError(f"{record.identity} has no latched quarantine")
+        count = quarantine.unclean + 1
+        self._journal.write(replace(record, quarantine=replace(quarantine, unclean=count)))
+        kept = f"; the incomplete archive {quarantine.provisional.path} is kept" if quarantine.provisional else ""
+        subject = f"attempt {count} at a clean archive of {record.identity} failed, its source is kept"
+        message = f"{subject}: {problems}{kept}"
+        if count < _PATIENCE_WITH_UNCLEAN:
+            return UncleanArchiveError(message)
+        uid = record.identity.uid
+        return PersistentlyUncleanError(
+            f"{message}. Mend the source, or move .metrics-storage/frozen/{uid} away from storage volume "
+            f"{self.storage.path} to a safe place, and then say: metrics-storage release {uid}"
+        )
 
     def _freeze(self, record: Record, place: Place) -> Record:
         if place is not Place.FROZEN:

@@ -1,5 +1,6 @@
 """The journal: one small JSON file per uid on the storage volume. It is the truth about what was done to disk."""
 
+import errno
 import json
 import os
 import re
@@ -46,7 +47,13 @@ class Journal:
         """Make `record` the entry of its uid."""
         data = json.dumps(record.to_json(), separators=(",", ":")).encode() + b"\n"
         with durable.opened_directory("journal", self._volume.private_fd) as fd:
-            durable.write_file(f"{record.identity.uid}.json", data, fd)
+            try:
+                durable.write_file(f"{record.identity.uid}.json", data, fd)
+            except OSError as exc:
+                # Who fills the volume must not keep its own directory from being archived and removed.
+                if exc.errno not in (errno.ENOSPC, errno.EDQUOT) or not self._volume.give_up_reserve():
+                    raise
+                durable.write_file(f"{record.identity.uid}.json", data, fd)
         return record
 
     def remove(self, uid: str) -> None:

@@ -11,6 +11,7 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -41,6 +42,15 @@ _BUFFER: Final = 1 << 20
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A committed archive, its attempt number, and the first few entries that keep it from being clean."""
+
+    archive: Archive
+    attempt: int
+    problems: tuple[str, ...] = ()
+
+
 class QuarantineStore:
     """The archives on one quarantine volume. `cluster` and `node` are for the manifests."""
 
@@ -49,9 +59,7 @@ class QuarantineStore:
         self._cluster = cluster
         self._node = node
 
-    def commit_provisional(
-        self, source_fd: int, record: Record, progress: Progress | None = None
-    ) -> tuple[Archive, int]:
+    def commit_provisional(self, source_fd: int, record: Record, progress: Progress | None = None) -> Committed:
         """Archive a directory that is still in use; the archive is never clean, and its source is not to be removed.
 
         Raises:
@@ -60,10 +68,10 @@ class QuarantineStore:
         with self._errors(record):
             attempt = self._next_attempt(record.identity)
             self._check_room(source_fd)
-            return self._write(source_fd, record, attempt, progress, provisional=True), attempt
+            return self._write(source_fd, record, attempt, progress, provisional=True)
 
-    def commit(self, source_fd: int, record: Record, progress: Progress | None = None) -> tuple[Archive, int]:
-        """Archive a frozen directory; returns the committed archive and its attempt number.
+    def commit(self, source_fd: int, record: Record, progress: Progress | None = None) -> Committed:
+        """Archive a frozen directory.
 
         An archive that was committed by an attempt whose end was not recorded is verified again and taken.
         One with `clean` false is committed once, so that something is safe while the source is tried again.
@@ -76,9 +84,9 @@ class QuarantineStore:
         with self._errors(record):
             attempt = self._next_attempt(record.identity)
             if attempt > 1 and (archive := self._take(source_fd, record, attempt - 1, progress)):
-                return archive, attempt - 1
+                return Committed(archive, attempt - 1)
             self._check_room(source_fd)
-            return self._write(source_fd, record, attempt, progress), attempt
+            return self._write(source_fd, record, attempt, progress)
 
     def check(self, archive: Archive) -> None:
         """See that a committed archive is still what was verified, by reading all of it.
@@ -150,13 +158,13 @@ class QuarantineStore:
         # File systems that make inodes as they go report none at all.
         if free < need or (volume.f_files and volume.f_favail < _INODES):
             raise VolumeFullError(
-                f"quarantine volume {self._volume.path} has {free} bytes and {volume.f_favail} inodes free, an archive "
-                f"may need {need} bytes and {_INODES} inodes: make room or mount a larger one; the directory is kept"
+                f"quarantine volume {self._volume.path} has less than {need} bytes or {_INODES} inodes free, which an "
+                "archive may need: make room or mount a larger one; the directory is kept"
             )
 
     def _write(
         self, source_fd: int, record: Record, attempt: int, progress: Progress | None, *, provisional: bool = False
-    ) -> Archive:
+    ) -> Committed:
         identity = record.identity
         aside = (identity.uid + _ARCHIVE, identity.uid + _MANIFEST)
         with durable.opened_directory("incoming", self._volume.private_fd) as incoming:
@@ -169,7 +177,7 @@ class QuarantineStore:
                     header = self._header(record, attempt, provisional)
                     summary = write_archive(source_fd, archive_fd, manifest_fd, header, progress=progress)
                 if not summary.clean and record.quarantine and record.quarantine.provisional:
-                    raise UncleanArchiveError(f"{identity}: {'; '.join(summary.problems)}")
+                    raise UncleanArchiveError("; ".join(summary.problems))
                 verified = _verify(aside, incoming, source_fd if summary.clean else None, progress, summary)
                 durable.make_directory(identity.namespace, self._volume.fd, 0o700)
                 names = identity.archive_names(attempt)
@@ -180,7 +188,7 @@ class QuarantineStore:
             except BaseException:
                 _discard(aside, incoming)
                 raise
-        return _archive(f"{identity.namespace}/{names[0]}", verified)
+        return Committed(_archive(f"{identity.namespace}/{names[0]}", verified), attempt, summary.problems)
 
     def _header(self, record: Record, attempt: int, provisional: bool) -> Header:
         quarantine = record.quarantine

@@ -24,6 +24,9 @@ PRIVATE: Final = ".metrics-storage"
 _UNFINISHED: Final = f"{PRIVATE}.new-"
 _MARKER: Final = "volume.json"
 _LOCK: Final = "lock"
+_PARTNER: Final = "partner"
+_RESERVE: Final = "reserve"
+_RESERVE_BYTES: Final = 1 << 20
 _FORMAT: Final = 1
 
 
@@ -38,6 +41,11 @@ _DIRECTORIES: Final = {
     Role.STORAGE: ("journal", "frozen", "trash", "released"),
     Role.QUARANTINE: ("incoming",),
 }
+
+
+def has_marker(path: Path) -> bool:
+    """Whether a directory says of itself that it is a volume; `Volume` says whether it is a sound one."""
+    return os.access(path / PRIVATE / _MARKER, os.F_OK, follow_symlinks=False)
 
 
 class Volume:
@@ -105,6 +113,33 @@ class Volume:
                 "Mount the right one; nothing is done until then."
             )
         self._check_writable()
+
+    @property
+    def partner(self) -> str | None:
+        """Id of the volume that this one belongs with, None as long as it belongs with none."""
+        try:
+            return durable.read_file(_PARTNER, self.private_fd).decode()
+        except FileNotFoundError:
+            return None
+
+    def remember(self, partner: "Volume") -> None:
+        """Belong with another volume from now on."""
+        if self.partner != partner.id:
+            durable.write_file(_PARTNER, partner.id.encode(), self.private_fd)
+
+    def keep_reserve(self) -> None:
+        """Hold space back, as far as there is any, for the journal of a volume that a runner has filled."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        with contextlib.suppress(OSError), durable.opened(_RESERVE, flags, self.private_fd) as fd:
+            os.posix_fallocate(fd, 0, _RESERVE_BYTES)
+
+    def give_up_reserve(self) -> bool:
+        """Free the space held back; False when that was done already."""
+        try:
+            os.unlink(_RESERVE, dir_fd=self.private_fd)
+        except FileNotFoundError:
+            return False
+        return True
 
     def lock(self) -> None:
         """Become the only one who works on this volume, until `close` or the end of the process.

@@ -17,9 +17,10 @@ ABSENT: Final = 404
 PRESENT: Final = 409
 
 
-def build_headers(method: str) -> dict[str, str]:
-    """Headers of a request; every patch is a merge patch."""
-    content_type = "application/merge-patch+json" if method == "PATCH" else "application/json"
+def build_headers(method: str, body: object = None) -> dict[str, str]:
+    """Headers of a request; a patch is a JSON patch where it is a list of operations, else a merge patch."""
+    kind = "json-patch+json" if isinstance(body, list) else "merge-patch+json"
+    content_type = f"application/{kind}" if method == "PATCH" else "application/json"
     return {"Accept": "application/json", "Content-Type": content_type}
 
 
@@ -31,6 +32,17 @@ def build_list_query(selector: str, token: str) -> dict[str, str]:
 def build_delete_options(uid: str) -> dict[str, Any]:
     """Body of a DELETE that means this very object, and no later one of its name."""
     return {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+
+
+def build_status_replacement(uid: str, status: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """JSON patch of a status that means this very object.
+
+    A merge patch that names the uid would not do: for status of custom resources the API server ignores it.
+    """
+    return [
+        {"op": "test", "path": "/metadata/uid", "value": uid},
+        {"op": "add", "path": "/status", "value": dict(status)},
+    ]
 
 
 def next_page(page: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Requests to the Kubernetes API on the official client's transport: dicts in, dicts out."""
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -14,12 +15,13 @@ from metrics_storage.kube.answers import (
     build_delete_options,
     build_headers,
     build_list_query,
+    build_status_replacement,
     next_page,
     read_answer,
 )
 from metrics_storage.kube.resources import Resource
 
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=60, connect=10)
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=60, sock_connect=10)
 """Seconds: long enough for a slow list, short enough that a dead connection is noticed."""
 
 _CONNECTIONS: Final = 64
@@ -32,6 +34,7 @@ class Api:
         configuration.connection_pool_maxsize = _CONNECTIONS
         configuration.retries = 0
         self._client = client.ApiClient(configuration)
+        self._places = asyncio.Semaphore(_CONNECTIONS)
 
     @classmethod
     async def connect(cls, kubeconfig: Path | None = None, context: str | None = None) -> Self:
@@ -81,9 +84,16 @@ class Api:
     ) -> dict[str, Any] | None:
         """The object after a merge patch, None where there is none.
 
-        Put `metadata.uid` into the body to patch this very object: another one of its name is a conflict.
+        Put `metadata.uid` into the body to patch this very claim or volume: another one of its name is refused.
         """
         return await self._request("PATCH", resource.path(namespace, name, subresource), body=body, answer=ABSENT)
+
+    async def replace_status(
+        self, resource: Resource, name: str, uid: str, status: Mapping[str, Any], namespace: str | None = None
+    ) -> dict[str, Any] | None:
+        """This very object with another status, None where there is none; another one of its name is refused."""
+        body = build_status_replacement(uid, status)
+        return await self._request("PATCH", resource.path(namespace, name, "status"), body=body, answer=ABSENT)
 
     async def delete(self, resource: Resource, name: str, uid: str, namespace: str | None = None) -> None:
         """Ask for the deletion of this very object; absent, or another one of its name, is success."""
@@ -115,7 +125,7 @@ class Api:
         path: str,
         *,
         query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | Sequence[dict[str, Any]] | None = None,
         answer: int | None = None,
     ) -> dict[str, Any] | None:
         """Send one request; an answer with status `answer` is None."""
@@ -124,12 +134,14 @@ class Api:
                 method=method,
                 resource_path=path,
                 query_params=[(key, value) for key, value in (query or {}).items() if value],
-                header_params=build_headers(method),
+                header_params=build_headers(method, body),
                 body=body,
                 auth_settings=["BearerToken"],
             )
-            response = await self._client.call_api(*request, _request_timeout=_TIMEOUT)
-            data = await response.read()
+            # Not by the pool: waiting for a place in it would count as connecting, and time out in a burst.
+            async with self._places:
+                response = await self._client.call_api(*request, _request_timeout=_TIMEOUT)
+                data = await response.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as exc:
-            raise KubernetesError(f"{method} {path}: {exc or type(exc).__name__}") from exc
+            raise KubernetesError(f"{method} {path}: {str(exc) or type(exc).__name__}") from exc
         return read_answer(method, path, response.status, data, answer)

@@ -81,20 +81,21 @@ def build_binding(identity: Identity, claim_uid: str) -> dict[str, Any]:
     }
 
 
-def build_bound_claim_status(spec: StorageSpec) -> dict[str, Any]:
+def build_bound_claim_status(spec: StorageSpec, claim_uid: str) -> dict[str, Any]:
     """Merge patch of the status of a bound claim."""
     return {
+        "metadata": {"uid": claim_uid},
         "status": {
             "phase": "Bound",
             "accessModes": list(spec.access_modes),
             "capacity": {"storage": spec.capacity},
-        }
+        },
     }
 
 
-def build_bound_volume_status() -> dict[str, Any]:
+def build_bound_volume_status(volume_uid: str) -> dict[str, Any]:
     """Merge patch of the status of a bound volume."""
-    return {"status": {"phase": "Bound"}}
+    return {"metadata": {"uid": volume_uid}, "status": {"phase": "Bound"}}
 
 
 def build_event(

@@ -54,7 +54,7 @@ class Claims:
             ClaimInUseError: it is still there after `patience` seconds.
         """
         claim = await self._api.get(CLAIMS, identity.name, identity.namespace)
-        if claim is None or not builders.belongs_to(claim, identity):
+        if claim is None or not await self._is_ours(claim, identity):
             return
         uid = claim["metadata"]["uid"]
         await self._api.delete(CLAIMS, identity.name, uid, identity.namespace)
@@ -81,6 +81,13 @@ class Claims:
             raise ClaimInUseError(
                 f"volume {identity.volume_name} is not gone yet: Kubernetes holds it while it counts as bound"
             )
+
+    async def _is_ours(self, claim: Mapping[str, Any], identity: Identity) -> bool:
+        """Whether a claim mounts our directory: its owner says so, or our volume, which no tenant can edit."""
+        if builders.belongs_to(claim, identity):
+            return True
+        volume = await self._api.get(VOLUMES, identity.volume_name)
+        return volume is not None and volume["spec"].get("claimRef", {}).get("uid") == claim["metadata"]["uid"]
 
     async def _ensure_claim(self, identity: Identity, spec: StorageSpec, fresh: bool) -> tuple[dict[str, Any], bool]:
         """The claim, and whether it was made now."""
@@ -124,7 +131,7 @@ class Claims:
         ):
             raise ConflictError(
                 f"volume {identity.volume_name} exists, but does not point at this MetricsStorage's directory "
-                f"{wanted['spec'][kind]['path']}: delete that volume, and it is made anew"
+                f"{wanted['spec'][kind]['path']}: delete that volume and the claim, and both are made anew"
             )
         if volume["spec"].get("claimRef", {}).get("uid") == claim_uid:
             return volume, None
@@ -143,7 +150,7 @@ class Claims:
         """Complete what of the binding is missing; the cluster's binder may be doing the same beside us."""
         writes = []
         if volume.get("status", {}).get("phase") != "Bound":
-            status = builders.build_bound_volume_status()
+            status = builders.build_bound_volume_status(volume["metadata"]["uid"])
             writes.append(self._api.patch(VOLUMES, identity.volume_name, status, subresource="status"))
         annotations = claim["metadata"].get("annotations", {})
         if claim["spec"].get("volumeName") != identity.volume_name or _BIND_COMPLETED not in annotations:
@@ -151,7 +158,7 @@ class Claims:
             writes.append(self._api.patch(CLAIMS, identity.name, binding, identity.namespace))
         await asyncio.gather(*writes)
         if claim.get("status", {}).get("phase") != "Bound":
-            status = builders.build_bound_claim_status(spec)
+            status = builders.build_bound_claim_status(spec, claim["metadata"]["uid"])
             await self._api.patch(CLAIMS, identity.name, status, identity.namespace, subresource="status")
 
 

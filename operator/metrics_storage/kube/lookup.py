@@ -49,6 +49,8 @@ async def find_known(api: Api, namespaces: Sequence[str]) -> Known:
     """
     ids = set()
     async for volume in api.list(VOLUMES, selector=MANAGED_SELECTOR):
+        if "deletionTimestamp" in volume["metadata"]:
+            continue  # Somebody gave it up.
         if not namespaces or volume["spec"].get("claimRef", {}).get("namespace") in namespaces:
             ids.add(volume["metadata"]["labels"].get(VOLUME_ID_LABEL, ""))
     provisioned = False

@@ -60,11 +60,13 @@ class Quarantine:
     """A latched request for quarantine and what has come of it; times are RFC 3339 in UTC.
 
     `archive` is the one that the source may be removed for; `provisional` one that is known to be incomplete.
+    `unclean` counts the attempts at a final archive that were not clean.
     """
 
     reason: str
     requested_at: str
     attempt: int = 0
+    unclean: int = 0
     archive: Archive | None = None
     provisional: Archive | None = None
 

@@ -46,6 +46,8 @@ def build_status(findings: Findings, old: Mapping[str, Any], *, generation: int,
     conditions = [_ready(ready, findings, trouble)]
     if record and record.quarantine:
         conditions.append(_quarantined(record, trouble))
+    elif not record:
+        conditions.extend(_kept(old, "Quarantined"))
     if stalled := _stalled(record, trouble):
         conditions.append(stalled)
     elif not ready:
@@ -67,13 +69,6 @@ def build_status(findings: Findings, old: Mapping[str, Any], *, generation: int,
         status.update({key: old.get(key) for key in ("path", "nodeName", "claimName", "volumeName", "usage")})
         status["quarantine"] = old.get("quarantine")
     return {key: value for key, value in status.items() if value is not None}
-
-
-def build_status_patch(new: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge patch that turns the old status into the new one; empty when they are the same."""
-    patch = {key: value for key, value in new.items() if old.get(key) != value}
-    patch.update({key: None for key in old if key not in new})
-    return patch
 
 
 def _usage(measured: Usage | None, old: Mapping[str, Any] | None, now: str) -> Mapping[str, Any] | None:
@@ -131,6 +126,15 @@ def _quarantined(record: Record, trouble: Trouble | None) -> Condition:
     return Condition(
         "Quarantined", False, trouble.reason if trouble else reasons.ARCHIVING, "the archive is not committed yet"
     )
+
+
+def _kept(old: Mapping[str, Any], kind: str) -> list[Condition]:
+    """A condition as it stands: while the journal cannot be read, what it once said is still true."""
+    return [
+        Condition(kind, entry["status"] == "True", entry["reason"], entry["message"])
+        for entry in old.get("conditions", ())
+        if entry["type"] == kind
+    ]
 
 
 def _stalled(record: Record | None, trouble: Trouble | None) -> Condition | None:

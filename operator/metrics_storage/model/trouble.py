@@ -1,5 +1,6 @@
 """What an error means to the owner of a MetricsStorage: a reason, and whether waiting can mend it."""
 
+import errno
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,10 +27,18 @@ _MEANINGS: Final[tuple[tuple[type[Exception], str, bool], ...]] = (
     (errors.RemovalError, reasons.REMOVAL_BLOCKED, True),
     (errors.VolumeFullError, reasons.QUARANTINE_VOLUME_FULL, True),
     (errors.VolumeError, reasons.VOLUME_UNAVAILABLE, True),
+    (errors.PersistentlyUncleanError, reasons.ARCHIVE_UNCLEAN, True),
     (errors.UncleanArchiveError, reasons.ARCHIVE_UNCLEAN, False),
     (errors.ArchiveCorruptError, reasons.ARCHIVE_CORRUPT, True),
     (errors.ClaimInUseError, reasons.CLAIM_IN_USE, False),
 )
+
+
+_VOLUME_ERRNOS: Final = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
+    *(errno.EIO, errno.ENOTDIR, errno.ELOOP, errno.EINVAL),
+)
+"""What a system call says of a volume that a person must look after."""
 
 
 def explain(error: Exception) -> Trouble:
@@ -37,4 +46,9 @@ def explain(error: Exception) -> Trouble:
     for kind, reason, stalled in _MEANINGS:
         if isinstance(error, kind):
             return Trouble(reason, str(error), stalled)
+    if isinstance(error, OSError) and error.errno in _VOLUME_ERRNOS:
+        message = (
+            f"{error}: see to the storage volume (space, rights, mount); everything is kept, and it is tried again"
+        )
+        return Trouble(reasons.VOLUME_UNAVAILABLE, message, stalled=True)
     return Trouble(reasons.TEMPORARY_ERROR, f"{type(error).__name__}: {error}; it is tried again", False)

@@ -41,7 +41,7 @@ def archive_directory(path: Path, runner_name: str, quarantine_path: Path) -> No
     try:
         quarantine_path.mkdir(mode=0o700, parents=True, exist_ok=True)
         with initialised_volume(quarantine_path, Role.QUARANTINE) as volume:
-            archive, _ = QuarantineStore(volume, cluster="", node=socket.gethostname()).commit(fd, record)
+            archive = QuarantineStore(volume, cluster="", node=socket.gethostname()).commit(fd, record).archive
         if not archive.clean:
             raise UncleanArchiveError(
                 f"{path} changed or was partly unreadable while it was archived: {quarantine_path}/{archive.path} is "

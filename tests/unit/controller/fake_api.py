@@ -57,9 +57,21 @@ class FakeApi:
             return None
         wanted = body.get("metadata", {}).get("uid", found["metadata"]["uid"])
         if wanted != found["metadata"]["uid"]:
-            raise KubernetesError(f"{name} has another uid", 409)
+            raise KubernetesError(f"{name}: metadata.uid: field is immutable", 422)
         merge(found, body)
         found["metadata"]["resourceVersion"] = str(next(self._versions))
+        return copy.deepcopy(found)
+
+    async def replace_status(
+        self, resource: Resource, name: str, uid: str, status: Mapping[str, Any], namespace: str | None = None
+    ) -> Object | None:
+        self.before("patch", resource)
+        found = self.objects.get((resource, namespace, name))
+        if found is None:
+            return None
+        if found["metadata"]["uid"] != uid:
+            raise KubernetesError(f"{name}: testing value /metadata/uid failed", 422)
+        found["status"] = copy.deepcopy(dict(status))
         return copy.deepcopy(found)
 
     async def delete(self, resource: Resource, name: str, uid: str, namespace: str | None = None) -> None:

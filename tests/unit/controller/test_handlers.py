@@ -9,6 +9,7 @@ import pytest
 
 from metrics_storage import errors
 from metrics_storage.controller.handlers import register
+from metrics_storage.controller.memory import Bookkeeping
 from metrics_storage.controller.settings import Settings
 from metrics_storage.controller.startup import build_kopf_settings
 
@@ -44,7 +45,7 @@ class Failing:
 def handlers(reconciler: object) -> dict[str, list[Any]]:
     """What kopf was told, by the reason of the call."""
     registry = kopf.OperatorRegistry()
-    register(registry, reconciler)  # type: ignore[arg-type]
+    register(registry, reconciler, Bookkeeping())  # type: ignore[arg-type]
     found: dict[str, list[Any]] = {}
     for handler in registry._changing.get_all_handlers():
         found.setdefault(str(handler.reason or "resume"), []).append(handler)
@@ -57,7 +58,7 @@ def test_whatever_goes_wrong_in_a_deletion_is_temporary(error: Exception) -> Non
         with pytest.raises(kopf.TemporaryError) as caught:
             asyncio.run(handler.fn(body=BODY))
         assert caught.value.delay is not None
-        assert 0 < caught.value.delay < 60
+        assert 0 < caught.value.delay <= (720 if isinstance(error, errors.PersistentlyUncleanError) else 24)
 
 
 @pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
@@ -85,7 +86,8 @@ def test_kopf_is_told_our_own_finalizer_and_a_prefix_that_does_not_hide_our_anno
     from pathlib import Path
 
     settings = build_kopf_settings(
-        Settings(storage_root=Path("/s"), quarantine_root=Path("/q"), volume_source="x", namespaces=("a",))
+        Settings(storage_root=Path("/s"), quarantine_root=Path("/q"), volume_source="x", namespaces=("a",)),
+        Bookkeeping(),
     )
     assert settings.persistence.finalizer == "metricsstorage.dev/directory"
     assert settings.scanning.disabled

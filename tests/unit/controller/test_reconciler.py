@@ -1,6 +1,7 @@
 """What the reconciler does whatever fails: the directory goes last, and only when everything said so."""
 
 import asyncio
+import copy
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from metrics_storage.kube.claims import Claims
 from metrics_storage.kube.gone import GoneWaiter
 from metrics_storage.kube.resources import CLAIMS, STORAGES, VOLUMES, Resource
 from metrics_storage.kube.volume_source import VolumeTemplate
+from metrics_storage.model.identity import Identity
 from tests.unit.controller.fake_api import FakeApi, Object
 
 UID = "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"
@@ -34,6 +36,7 @@ class World:
     api: FakeApi
     reconciler: Reconciler
     root: Path
+    engine: StorageEngine
 
     def apply(self, spec: Object | None = None, reason: str = "") -> None:
         """Put the MetricsStorage there, or change it."""
@@ -41,6 +44,10 @@ class World:
         annotations = {"metricsstorage.dev/quarantine": reason} if reason else {}
         metadata = {"name": "runner-0", "namespace": "runners", "uid": UID, "generation": 1, "annotations": annotations}
         self.api.add(STORAGES, {"metadata": metadata, "spec": {**OWNER, **(spec or {})}}, "runners")
+
+    def condemn(self) -> None:
+        """What a deletion does that is interrupted right after it decided."""
+        self.engine.condemn(Identity("runners", "runner-0", UID))
 
     @property
     def body(self) -> Object:
@@ -80,9 +87,10 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     ):
         fake = FakeApi()
         api = cast("Api", fake)
-        engine = LocalEngine(StorageEngine(storage, quarantine), workers=2, archive_workers=1)
+        disk = StorageEngine(storage, quarantine)
+        engine = LocalEngine(disk, workers=2, archive_workers=1)
         claims = Claims(api, GoneWaiter(api), VolumeTemplate("hostPath", "/srv"), storage.id)
-        yield World(fake, Reconciler(api, engine, claims, Events(api)), tmp_path)
+        yield World(fake, Reconciler(api, engine, claims, Events(api)), tmp_path, disk)
         engine.close()
 
 
@@ -105,7 +113,8 @@ def test_an_annotation_that_arrives_while_a_deletion_waits_is_honoured(world: Wo
     (world.live / "metrics.json").write_text("{")
     stale = world.body
     world.apply(reason="late")
-    stale["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    for body in (stale, world.body):
+        body["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     asyncio.run(world.reconciler.finalize(stale))
     assert len(world.archives) == 1
 
@@ -147,6 +156,68 @@ def test_a_policy_that_nobody_knows_destroys_nothing(world: World) -> None:
     with pytest.raises(MetricsStorageError, match="Maybe"):
         world.finalize()
     assert world.live.is_dir()
+
+
+def test_a_copied_status_does_not_make_a_loss_a_new_beginning(world: World) -> None:
+    world.apply()
+    world.body["status"] = {"path": "/srv/somewhere"}
+    with pytest.raises(MetricsStorageError, match="metrics-storage release"):
+        world.reconcile()
+    assert not world.live.exists()
+
+
+def look_after(world: World, body: Object) -> None:
+    asyncio.run(world.reconciler.look_after(body, bound=False))
+
+
+def test_an_old_list_makes_nothing_for_what_is_gone_meanwhile(world: World) -> None:
+    world.apply()
+    world.reconcile()
+    stale = copy.deepcopy(world.body)
+    stale["metadata"]["finalizers"] = ["metricsstorage.dev/directory"]
+    world.finalize()
+    look_after(world, stale)
+    del world.api.objects[STORAGES, "runners", "runner-0"]
+    asyncio.run(world.reconciler.forget(UID))
+    look_after(world, stale)
+    assert not world.live.exists()
+    assert not [key for key in world.api.objects if key[0] in (CLAIMS, VOLUMES)]
+
+
+def test_what_kopf_has_not_taken_yet_is_left_to_it(world: World) -> None:
+    world.apply()
+    look_after(world, world.body)
+    assert not world.live.exists()
+
+
+def test_a_claim_whose_owner_was_taken_away_is_still_waited_for(world: World) -> None:
+    world.apply()
+    world.reconcile()
+    world.api.objects[CLAIMS, "runners", "runner-0"]["metadata"]["ownerReferences"] = []
+    world.api.held = True
+    with pytest.raises(MetricsStorageError, match="is still in use"):
+        world.finalize()
+    assert world.live.is_dir()
+
+
+def test_a_deletion_that_was_taken_back_destroys_nothing(world: World) -> None:
+    """An etcd restored from an old snapshot knows nothing of the deletion that the operator saw."""
+    world.apply()
+    world.reconcile()
+    stale = copy.deepcopy(world.body)
+    stale["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    with pytest.raises(MetricsStorageError, match="not being deleted any more"):
+        asyncio.run(world.reconciler.finalize(stale))
+    assert world.live.is_dir()
+
+
+def test_a_policy_that_changes_after_the_directory_was_condemned_does_not_stop_its_removal(world: World) -> None:
+    world.apply()
+    world.reconcile()
+    world.condemn()
+    world.body["spec"]["deletionPolicy"] = "Retain"
+    world.finalize()
+    assert not list((world.root / "storage" / ".metrics-storage" / "trash").iterdir())
 
 
 def test_a_reconciled_storage_is_not_written_again(world: World) -> None:

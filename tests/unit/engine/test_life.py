@@ -67,11 +67,45 @@ def test_a_directory_is_made_with_its_owner_and_mode_and_only_once(engine: Stora
     assert engine.ensure(IDENTITY, SPEC) == first
 
 
-def test_a_changed_mode_is_set_back_and_said(engine: StorageEngine) -> None:
+def test_owner_and_mode_are_left_to_runner_and_kubelet_once_they_were_given(engine: StorageEngine) -> None:
     engine.ensure(IDENTITY, SPEC)
-    live(engine).chmod(0o777)
-    assert engine.ensure(IDENTITY, SPEC).repairs == ("owner or mode had been changed and were set back",)
-    assert stat.S_IMODE(live(engine).stat().st_mode) == 0o770
+    live(engine).chmod(0o2775)
+    assert not engine.ensure(IDENTITY, SPEC).repairs
+    assert stat.S_IMODE(live(engine).stat().st_mode) == 0o2775
+
+
+def test_what_is_past_being_provided_is_not_provided_again(engine: StorageEngine) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    engine.remove(IDENTITY)
+    with pytest.raises(JournalError, match="cannot be provided any more: its directory is Gone"):
+        engine.ensure(IDENTITY, SPEC)
+
+
+def test_a_full_volume_does_not_keep_its_directories_from_being_removed(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system")
+    storage_root = tmp_path / "storage"
+    quarantine_root = tmp_path / "quarantine"
+    for root in (storage_root, quarantine_root):
+        root.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", storage_root], check=True)
+    try:
+        with (
+            Volume(storage_root, Role.STORAGE, initialise=True) as storage,
+            Volume(quarantine_root, Role.QUARANTINE, initialise=True) as quarantine,
+        ):
+            engine = StorageEngine(storage, quarantine)
+            engine.ensure(IDENTITY, SPEC)
+            engine.ensure(OTHER, SPEC)
+            with pytest.raises(OSError, match="No space left"):
+                fill_up(live(engine) / "large")
+            engine.latch(OTHER, "x", NOW)
+            engine.archive(OTHER)
+            engine.remove(IDENTITY)
+            assert engine.remove(OTHER).phase is Phase.GONE
+            assert (storage_root / ".metrics-storage" / "reserve").stat().st_size == 1 << 20
+    finally:
+        subprocess.run(["umount", storage_root], check=True)
 
 
 def test_an_unknown_owner_is_refused_before_anything_is_made(engine: StorageEngine) -> None:
@@ -93,7 +127,7 @@ def test_an_unknown_directory_in_the_way_is_left_alone(engine: StorageEngine) ->
 
 def test_an_interrupted_creation_is_completed(engine: StorageEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(Directories, "set_ownership", lambda *_: 1 / 0)
+        patched.setattr(Directories, "_set_ownership", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             engine.ensure(IDENTITY, SPEC)
     record = engine.find(IDENTITY.uid)
@@ -391,3 +425,11 @@ def test_a_journal_entry_of_another_version_is_kept_and_stops_everything(engine:
         engine.remove(IDENTITY)
     assert live(engine).is_dir()
     assert '"format":9' in entry.read_text()
+
+
+def fill_up(path: Path) -> None:
+    """Write until the volume is full, to the last block."""
+    with path.open("wb") as file:
+        while True:
+            file.write(bytes(4096))
+            file.flush()

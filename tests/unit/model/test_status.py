@@ -1,13 +1,17 @@
 """The status as kstatus reads it."""
 
+import errno
+import os
 from dataclasses import replace
 from typing import Any
 
-from metrics_storage.errors import ConflictError, UncleanArchiveError
+import pytest
+
+from metrics_storage.errors import ConflictError, UncleanArchiveError, VolumeError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Archive, Phase, Quarantine, Record
 from metrics_storage.model.spec import StorageSpec
-from metrics_storage.model.status import Findings, build_status, build_status_patch
+from metrics_storage.model.status import Findings, build_status
 from metrics_storage.model.trouble import explain
 from metrics_storage.model.usage import Usage
 
@@ -101,11 +105,19 @@ def test_transition_times_stay_while_a_status_stays() -> None:
     assert lost["conditions"][0]["lastTransitionTime"] == "2026-03-03T00:00:00Z"
 
 
-def test_the_same_status_needs_no_patch_and_what_went_is_removed() -> None:
-    old = status(Findings(record=RECORD, bound=True, path="/srv/x", node_name="n"))
-    assert build_status_patch(old, old) == {}
-    new = {key: value for key, value in old.items() if key != "nodeName"}
-    assert build_status_patch(new, old) == {"nodeName": None}
+def test_what_the_journal_once_said_of_a_quarantine_stays_while_it_cannot_be_read() -> None:
+    old = status(Findings(record=DONE))
+    found = status(Findings(record=None, trouble=explain(VolumeError("not mounted"))), old)
+    assert conditions(found)["Quarantined"] == ("True", "Quarantined")
+    assert conditions(found)["Stalled"] == ("True", "VolumeUnavailable")
+    assert found["quarantine"] == old["quarantine"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO])
+def test_what_the_kernel_refuses_a_person_must_mend(code: int) -> None:
+    trouble = explain(OSError(code, os.strerror(code), "/srv/x"))
+    assert (trouble.reason, trouble.stalled) == ("VolumeUnavailable", True)
+    assert "/srv/x" in trouble.message
 
 
 def test_usage_is_kept_until_it_is_measured_again() -> None:

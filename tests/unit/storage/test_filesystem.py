@@ -182,7 +182,7 @@ def test_what_cannot_be_read_completely_is_kept(home: Path) -> None:
         "    except QuarantineMetricsStorageError as exc: print(exc)\n"
         "print(*os.listdir(base / '.metrics-storage/frozen'))\n",
     )
-    assert "both kept" in first
+    assert "its source is kept" in first
     assert "metrics.json: unreadable (EACCES)" in second
     assert (home / "base" / ".metrics-storage" / "frozen" / kept / "metrics.json").read_text() == "{not JSON"
     assert len(archives(home / "quarantine")) == 1

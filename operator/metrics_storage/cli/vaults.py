@@ -1,0 +1,95 @@
+"""What all commands on archives share: opening the quarantine volume, finding the archive that was meant."""
+
+import argparse
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from metrics_storage.engine.vault import ARCHIVE, MANIFEST, Stored, Vault
+from metrics_storage.errors import SettingsError
+
+VARIABLE: Final = "METRICS_STORAGE_QUARANTINE_ROOT"
+
+_UID: Final = re.compile(r"([0-9a-f][-0-9a-f]{3,35})(?:_([0-9]+))?")
+_NAMED: Final = 5
+_SHORT: Final = 8
+"""Digits of a uid that identify it among a few thousand."""
+
+
+@contextmanager
+def opened_vault(arguments: argparse.Namespace, *, writable: bool = False) -> Iterator[Vault]:
+    """The archives of the volume that flag or environment name.
+
+    Raises:
+        SettingsError: neither names one.
+        VolumeError: it is no quarantine volume.
+    """
+    root = arguments.quarantine_root or os.environ.get(VARIABLE)
+    if not root:
+        raise SettingsError(f"--quarantine-root is missing; set it or {VARIABLE}")
+    with Vault.opened(Path(root), writable=writable) as vault:
+        yield vault
+
+
+def filtered(found: Sequence[Stored], arguments: argparse.Namespace) -> list[Stored]:
+    """What the flags `--namespace` and `--name` leave over."""
+    return [
+        stored
+        for stored in found
+        if arguments.namespace in (None, stored.namespace)
+        and (arguments.name is None or _is_named(stored, arguments.name))
+    ]
+
+
+def find(vault: Vault, found: Sequence[Stored], reference: str) -> Stored:
+    """The one archive that somebody means by its path, its id from `list`, its runner, or the beginning of its uid.
+
+    Raises:
+        SettingsError: none or several are meant.
+    """
+    meant = _meant(vault, found, reference)
+    if not meant:
+        raise SettingsError(f"no archive {reference!r} on {vault.volume.path}; see: metrics-storage archives list")
+    if len(meant) > 1:
+        paths = ", ".join(stored.path for stored in meant[:_NAMED])
+        more = f" and {len(meant) - _NAMED} more" if len(meant) > _NAMED else ""
+        raise SettingsError(f"{reference!r} may mean {len(meant)} archives, name one: {paths}{more}")
+    return meant[0]
+
+
+def ids(found: Sequence[Stored], *, short: bool) -> dict[Stored, str]:
+    """A name for each archive that `find` understands: its uid, shortened where that is clear, and its attempt."""
+    uids = {stored.uid for stored in found}
+    length = _SHORT if short and len({uid[:_SHORT] for uid in uids}) == len(uids) else None
+    return {stored: f"{stored.uid[:length]}_{stored.attempt}" for stored in found}
+
+
+def label(stored: Stored, names: dict[Stored, str], *, short: bool) -> str:
+    """An archive in a line of text: short for people, its path for scripts."""
+    return f"{names[stored]}  {stored.namespace}/{stored.name}" if short else stored.path
+
+
+def _meant(vault: Vault, found: Sequence[Stored], reference: str) -> list[Stored]:
+    path = reference
+    if path.startswith("/"):
+        path = os.path.relpath(os.path.realpath(path), os.path.realpath(vault.volume.path))
+    path = path.removesuffix(ARCHIVE).removesuffix(MANIFEST)
+    exact = [stored for stored in found if path in (f"{stored.namespace}/{stored.stem}", stored.stem)]
+    if exact:
+        return exact
+    namespace, _, name = path.rpartition("/")
+    uid = _UID.fullmatch(path)
+    return [
+        stored
+        for stored in found
+        if (_is_named(stored, name) and namespace in ("", stored.namespace))
+        or (uid and stored.uid.startswith(uid[1]) and uid[2] in (None, str(stored.attempt)))
+    ]
+
+
+def _is_named(stored: Stored, name: str) -> bool:
+    # File names hold only the beginning of very long names.
+    return stored.name == name or (len(stored.name) > 150 and name.startswith(stored.name))

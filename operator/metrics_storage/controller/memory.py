@@ -1,0 +1,84 @@
+"""kopf's bookkeeping in memory, where nobody who may patch a MetricsStorage can forge it.
+
+kopf keeps in annotations what it handled and how far it came. Whoever may patch those could declare a deletion
+done, and a copied object would carry the record of another. Everything here is level-based, so a restart that
+forgets all of it only looks at everything once more.
+"""
+
+import copy
+from collections.abc import Collection
+from typing import Any, Final
+
+import kopf
+
+from metrics_storage.constants import KOPF_PREFIX
+
+_TOUCHED: Final = f"{KOPF_PREFIX}/touched"
+"""The one annotation that is still written: a changed value makes the API server send the object again."""
+
+
+class Bookkeeping:
+    """Everything that kopf keeps about objects."""
+
+    def __init__(self) -> None:
+        self.progress = Progress()
+        self.diff_base = DiffBase()
+
+    def forget(self, uid: str) -> None:
+        """Drop everything about an object that is gone."""
+        self.progress.forget(uid)
+        self.diff_base.forget(uid)
+
+
+class Progress(kopf.ProgressStorage):
+    """How far handlers came, by the uid of the object."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._records: dict[str, dict[str, Any]] = {}
+
+    def fetch(self, *, key: str, body: kopf.Body) -> Any:
+        return copy.deepcopy(self._records.get(str(body.metadata.uid), {}).get(key))
+
+    def store(self, *, key: str, record: Any, body: kopf.Body, patch: kopf.Patch) -> None:
+        self._records.setdefault(str(body.metadata.uid), {})[key] = dict(record)
+
+    def purge(self, *, key: str, body: kopf.Body, patch: kopf.Patch) -> None:
+        self._records.get(str(body.metadata.uid), {}).pop(key, None)
+
+    def touch(self, *, body: kopf.Body, patch: kopf.Patch, value: str | None) -> None:
+        if body.metadata.annotations.get(_TOUCHED) != value:
+            patch.metadata.annotations[_TOUCHED] = value
+
+    def clear(self, *, essence: Any) -> Any:
+        """Take out of an object what kopf itself wrote, so that its own touch is not a change."""
+        essence = copy.deepcopy(essence)
+        self.remove_annotations(essence, {_TOUCHED})
+        self.remove_empty_stanzas(essence)
+        return essence
+
+    def forget(self, uid: str) -> None:
+        """Drop everything about an object that is gone."""
+        self._records.pop(uid, None)
+
+
+class DiffBase(kopf.DiffBaseStorage):
+    """What was last handled, by the uid of the object."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._essences: dict[str, Any] = {}
+
+    def fetch(self, *, body: kopf.Body) -> Any:
+        return copy.deepcopy(self._essences.get(str(body.metadata.uid)))
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: Any) -> None:
+        self._essences[str(body.metadata.uid)] = copy.deepcopy(essence)
+
+    def forget(self, uid: str) -> None:
+        """Drop everything about an object that is gone."""
+        self._essences.pop(uid, None)
+
+    def _detect_marked_prefixes(self, keys: Collection[str]) -> Collection[str]:
+        """No annotation of a tenant makes kopf blind for annotations, not even those that mark other operators."""
+        return ()

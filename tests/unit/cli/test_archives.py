@@ -1,0 +1,335 @@
+"""What somebody sees who looks at, verifies, restores and prunes archives at a terminal or in a script."""
+
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from metrics_storage.cli.main import main
+from metrics_storage.cli.progress import Progress
+from metrics_storage.cli.tables import cut, shown, shown_path, size, table
+from metrics_storage.engine.pair import open_pair
+from metrics_storage.model.identity import Identity
+from tests.unit.engine.archiving import Archiving
+from tests.unit.engine.test_restore import directory, file, forge, symlink
+from tests.unit.engine.vaulting import UIDS, Site, flip, opened_site
+
+OTHER = Identity("team-b", "runner-0", UIDS[1])
+Output = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setenv("METRICS_STORAGE_QUARANTINE_ROOT", str(tmp_path / "quarantine"))
+    monkeypatch.delenv("METRICS_STORAGE_STORAGE_ROOT", raising=False)
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    with opened_site(tmp_path) as site:
+        yield site
+
+
+def run(*arguments: object) -> int:
+    return main(["archives", *map(str, arguments)])
+
+
+def age(site: Site, days: float, attempt: int = 1) -> None:
+    """Make all archives of an attempt older, by their manifests and by their files."""
+    for stored in site.vault.archives():
+        if stored.attempt == attempt:
+            manifest = site.file(stored, ".manifest.jsonl")
+            header, _, rest = manifest.read_bytes().partition(b"\n")
+            fields = json.loads(header)
+            fields["created_at"] = "2020-01-01T00:00:00Z"
+            manifest.write_bytes(json.dumps(fields, separators=(",", ":")).encode() + b"\n" + rest)
+            for path in (manifest, site.file(stored)):
+                then = path.stat().st_mtime - days * 86400
+                os.utime(path, (then, then))
+
+
+def hostile(site: Site) -> None:
+    archiving = Archiving(site.root)
+    evil = b"runner-0/\x1b]0;pwned\x07\n"
+    forge(archiving, directory(), file(evil, mode=0o4755), symlink(b"runner-0/l", b"/etc/\x1b[2J"), file(b"runner-0/z"))
+    site.put(archiving)
+
+
+def test_list_shows_what_there_is_and_what_is_amiss(site: Site, capsys: Output) -> None:
+    site.archive(provisional=True)
+    site.file(site.archive(OTHER)).unlink()
+    assert run("list") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["ID", "NAMESPACE", "NAME", "CREATED", "SIZE", "FILES", "STATE", "REASON"]
+    assert [line.split("  ")[0] for line in lines[1:]] == [f"{UIDS[0]}_1", f"{UIDS[0]}_2", f"{UIDS[1]}_1"]
+    assert "not clean" in lines[1]
+    assert lines[2].split()[-3:] == ["clean", "not", "JSON"]
+    assert "no archive" in lines[3]
+
+
+def test_list_as_json_is_an_object_a_line_and_filters_hold(site: Site, capsys: Output) -> None:
+    stored = site.archive()
+    site.archive(OTHER)
+    assert run("list", "--namespace=runners", "--name=runner-0", "--output=json") == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    found = json.loads(line)
+    assert (found["archive"], found["clean"], found["files"], found["state"]) == (stored.path, True, 1, "clean")
+    assert found["sha256"] == site.vault.verify(stored).archive_sha256
+
+
+def test_show_escapes_what_could_control_a_terminal(site: Site, capsys: Output) -> None:
+    hostile(site)
+    assert run("show", "runners/runner-0") == 0
+    out = capsys.readouterr().out
+    assert r"runner-0/\x1b]0;pwned\x07\n" in out
+    assert r"-> /etc/\x1b[2J" in out
+    assert "-rwsr-xr-x" in out
+    assert not set(out) & set("\x1b\x07")
+    assert run("show", "runners/runner-0", "--output=json") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["record"] for line in lines] == ["header", *["entry"] * 4, "trailer"]
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["runners/runner-0", "runner-0", UIDS[0], UIDS[0][:8] + "_1", "path", "manifest", "absolute"],
+)
+def test_an_archive_can_be_named_in_many_ways(site: Site, reference: str, capsys: Output) -> None:
+    stored = site.archive()
+    names = {"path": stored.path, "manifest": f"runners/{stored.stem}.manifest.jsonl", "absolute": site.file(stored)}
+    assert run("verify", names.get(reference, reference)) == 0
+    assert capsys.readouterr().out.startswith(f"ok       {stored.path}: 1 file, 7 B")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param(["verify"], "name archives to verify, or give --all", id="nothing to verify"),
+        pytest.param(["verify", "x", "--all"], "name archives to verify, or give --all", id="both"),
+        pytest.param(["verify", "--all", "--sha256=00"], "--sha256 is the digest of one archive", id="digest of all"),
+        pytest.param(["show", "nosuch"], "no archive 'nosuch' on", id="unknown"),
+        pytest.param(["show", "runner-0"], "may mean 2 archives, name one: runners/runner-0_", id="ambiguous"),
+        pytest.param(["prune", "--yes"], "say which archives to prune", id="prune without condition"),
+        pytest.param(["prune", "--older-than=30d"], "nobody can be asked without a terminal", id="nobody to ask"),
+        pytest.param(["prune", "--older-than=30", "--yes"], "'30' is not a number with a unit", id="age"),
+        pytest.param(
+            ["prune", "--keep-last=-1", "--yes"], "--keep-last -1 must be 0 or more", id="keep less than none"
+        ),
+        pytest.param(["list", "--quarantine-root=/"], "has no marker", id="no volume"),
+        pytest.param(["restore", "runners/runner-0", "/"], "is not an empty directory", id="over something"),
+        pytest.param(["restore", "runners/runner-0", "/nosuch/x"], "/nosuch does not exist", id="nowhere"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(site: Site, arguments: list[str], said: str, capsys: Output) -> None:
+    site.archive()
+    site.archive(OTHER)
+    assert run(*arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+def test_verify_tells_sound_from_corrupt_and_incomplete(site: Site, capsys: Output) -> None:
+    for number in range(3):
+        site.archive(Identity("runners", f"runner-{number}", UIDS[number]))
+    first, second, _ = site.vault.archives()
+    flip(site.file(first))
+    site.file(second).unlink()
+    assert run("verify", "--all") == 1
+    captured = capsys.readouterr()
+    assert [line[:8].strip() for line in captured.out.splitlines()] == ["CORRUPT", "CORRUPT", "ok"]
+    assert captured.err.splitlines()[-1] == "1 archive sound, 2 not"
+    assert run("verify", "--all", "--output=json") == 1
+    assert [json.loads(line)["sound"] for line in capsys.readouterr().out.splitlines()] == [False, False, True]
+
+
+def test_verify_compares_a_digest_from_elsewhere(site: Site, capsys: Output) -> None:
+    digest = site.vault.verify(site.archive()).archive_sha256
+    assert run("verify", "runner-0", f"--sha256={digest}") == 0
+    assert run("verify", "runner-0", f"--sha256={'0' * 64}") == 1
+    assert f"has the SHA-256 {digest}, expected 000" in capsys.readouterr().out
+
+
+def test_restore_gives_back_the_directory(site: Site, capsys: Output) -> None:
+    site.archive()
+    target = site.root / "out"
+    assert run("restore", "runner-0", target, "--dry-run") == 0
+    assert not target.exists()
+    assert run("restore", "runner-0", target) == 0
+    assert (target / "runner-0" / "metrics.json").read_bytes() == b"metrics"
+    assert target.stat().st_mode & 0o777 == 0o700
+    assert "1 directory, 1 file; 7 B" in capsys.readouterr().out
+    assert run("restore", "runner-0", target) == 2
+
+
+def test_restore_names_what_it_refuses_and_writes_nothing_unless_told_to_skip(site: Site, capsys: Output) -> None:
+    hostile(site)
+    target = site.root / "out"
+    assert run("restore", "runner-0", target) == 1
+    captured = capsys.readouterr().err
+    assert captured.startswith("refused: runner-0/l: symbolic link to /etc/\\x1b[2J, an absolute path")
+    assert not target.exists()
+    assert run("restore", "runner-0", target, "--skip-refused") == 3
+    assert sorted(os.listdir(target / "runner-0")) == ["\x1b]0;pwned\x07\n", "z"]
+    assert "1 entry without setuid" in capsys.readouterr().out
+
+
+def test_restore_refuses_a_corrupt_archive_and_the_quarantine_volume_itself(site: Site, capsys: Output) -> None:
+    flip(site.file(site.archive()))
+    assert run("restore", "runner-0", site.root / "out") == 1
+    assert not (site.root / "out").exists()
+    assert run("restore", "runner-0", site.quarantine / "out") == 2
+    assert "is on the quarantine volume" in capsys.readouterr().err
+
+
+def test_prune_keeps_what_the_journal_still_needs(site: Site, capsys: Output) -> None:
+    needed = site.archive(gone=False)
+    free = site.archive(OTHER)
+    arguments = ["prune", "--keep-last=0", "--yes", "--storage-root", site.storage]
+    assert run(*arguments, "--dry-run") == 0
+    assert len(site.vault.archives()) == 2
+    capsys.readouterr()
+    assert run(*arguments) == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[-1] == f"removed {free.path}"
+    assert "kept, its source is Verified, not Gone:" in captured.err
+    assert site.vault.archives() == [needed]
+    entry = json.loads((site.quarantine / ".metrics-storage" / "pruned.jsonl").read_text())
+    assert entry["archive"] == free.path
+
+
+def test_prune_keeps_an_archive_whose_journal_entry_is_lost_or_unreadable(site: Site, capsys: Output) -> None:
+    for identity in (OTHER, Identity("runners", "runner-0", UIDS[0])):
+        site.archive(identity, gone=False)
+    journal = site.storage / ".metrics-storage" / "journal"
+    (journal / f"{UIDS[0]}.json").unlink()
+    (journal / f"{UIDS[1]}.json").write_text("{")
+    assert run("prune", "--keep-last=0", "--yes", "--storage-root", site.storage) == 0
+    assert len(site.vault.archives()) == 2
+    assert "the journal does not know it" in capsys.readouterr().err
+
+
+def test_prune_asks_no_journal_that_belongs_to_another_quarantine_volume(site: Site, capsys: Output) -> None:
+    site.archive(gone=False)
+    for name in ("storage-2", "quarantine-2"):
+        (site.root / name).mkdir()
+    with ExitStack() as stack:
+        open_pair(stack, site.root / "storage-2", site.root / "quarantine-2", new=True)
+    assert run("prune", "--keep-last=0", "--yes", "--storage-root", site.root / "storage-2") == 2
+    assert "its journal knows nothing of these archives" in capsys.readouterr().err
+    assert len(site.vault.archives()) == 1
+
+
+def test_prune_without_a_journal_keeps_what_is_young_or_the_only_trace(site: Site) -> None:
+    site.archive(provisional=True)
+    site.fill(OTHER)
+    site.engine.snapshot(OTHER)
+    assert run("prune", "--keep-last=0", "--yes") == 0
+    assert len(site.vault.archives()) == 3
+    age(site, days=2)
+    age(site, days=2, attempt=2)
+    assert run("prune", "--keep-last=0", "--yes") == 0
+    assert [stored.uid for stored in site.vault.archives()] == [OTHER.uid]
+
+
+def test_prune_takes_only_what_all_conditions_mean(site: Site) -> None:
+    for number in range(4):
+        site.archive(Identity("runners", "runner-0", UIDS[number]))
+    age(site, days=40)
+    site.archive(Identity("runners", "runner-0", UIDS[4]))
+    common = ["--yes", "--storage-root", site.storage]
+    assert run("prune", "--older-than=60d", *common) == 0
+    assert len(site.vault.archives()) == 5
+    assert run("prune", "--older-than=30d", "--keep-last=3", *common) == 0
+    left = [stored.uid for stored in site.vault.archives()]
+    assert len(left) == 3
+    assert UIDS[4] in left
+
+
+def test_prune_drops_provisional_archives_that_a_clean_one_followed(site: Site) -> None:
+    site.archive(provisional=True)
+    site.fill(OTHER)
+    site.engine.snapshot(OTHER)
+    assert run("prune", "--unclean-superseded", "--yes", "--storage-root", site.storage) == 0
+    assert [(stored.uid, stored.attempt) for stored in site.vault.archives()] == [(UIDS[0], 2), (OTHER.uid, 1)]
+
+
+def test_prune_takes_halves_only_when_asked(site: Site) -> None:
+    stored = site.archive()
+    site.file(stored, ".manifest.jsonl").unlink()
+    common = ["--yes", "--storage-root", site.storage]
+    assert run("prune", "--keep-last=0", *common) == 0
+    assert len(site.vault.archives()) == 1
+    assert run("prune", "--incomplete", *common) == 0
+    assert site.vault.archives() == []
+
+
+@pytest.mark.parametrize(("answer", "left"), [("y\n", 0), ("yes\n", 0), ("\n", 1), ("no\n", 1), ("", 1)])
+def test_prune_asks_at_a_terminal(site: Site, answer: str, left: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.archive()
+    terminal = io.StringIO(answer)
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stdin", terminal)
+    assert run("prune", "--keep-last=0", "--storage-root", site.storage) == left
+    assert len(site.vault.archives()) == left
+
+
+@pytest.mark.parametrize("command", ["", "list", "show", "verify", "restore", "prune"])
+def test_every_command_has_help_with_examples_that_fits_a_terminal(command: str, capsys: Output) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        run(*filter(None, [command]), "--help")
+    out = capsys.readouterr().out
+    assert "examples:" in out
+    assert "exit codes" in out
+    assert max(map(len, out.splitlines())) <= 100
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "said"),
+    [
+        pytest.param(Terminal(), "[############............]  50%  512 B of 1.0 KiB", id="bar on a terminal"),
+        pytest.param(io.StringIO(), "work: 50%, 512 B of 1.0 KiB, 3 entries\n", id="lines elsewhere"),
+    ],
+)
+def test_progress_appears_only_for_long_work(stream: io.StringIO, said: str) -> None:
+    now = [0.0]
+    with Progress("work", 1024, stream=stream, clock=lambda: now[0]) as progress:
+        progress(0, 0)
+        assert stream.getvalue() == ""
+        now[0] = 60.0
+        progress(512, 3)
+        assert said in stream.getvalue()
+    quiet = io.StringIO()
+    with Progress("work", 1024, quiet=True, stream=quiet, clock=lambda: now[0]) as progress:
+        now[0] = 600.0
+        progress(512, 3)
+    assert quiet.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (1048575, "1.0 MiB"),
+        (3 << 30, "3.0 GiB"),
+        (2**70, "1024.0 EiB"),
+    ],
+)
+def test_sizes_are_in_the_unit_that_suits(number: int, text: str) -> None:
+    assert size(number) == text
+
+
+def test_text_from_elsewhere_is_escaped_and_cut_by_columns() -> None:
+    assert shown("größe\x1b\u202e\n") == r"größe\x1b\u202e\n"
+    assert shown_path(b"a\\n\xff") == r"a\\n\xff"
+    assert cut("漢字漢字", 5) == "漢字…"
+    lines = list(table(("A", "NAME", "B"), [("1", "n" * 40, "b" * 40)], 60, elastic="NAME"))
+    assert max(map(len, lines)) <= 60
