@@ -12,6 +12,7 @@ from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from metrics_storage.controller.events import Events
+from metrics_storage.controller.fairness import Turns
 from metrics_storage.controller.port import Engine
 from metrics_storage.controller.subject import Subject, now, placed
 from metrics_storage.errors import ClaimInUseError, MetricsStorageError, ObjectChangedError
@@ -30,6 +31,9 @@ _CLAIM_PATIENCE: Final = 10.0
 """Seconds that one attempt waits for a claim or volume to go; Pods that use it may need much longer."""
 
 
+_PROVIDED_AT_ONCE: Final = 16
+"""MetricsStorages that are provided at the same time: enough to keep disk and API server busy."""
+
 _SNAPSHOT_PATIENCE: Final = 0.3
 """Seconds that the claim of a flagged directory gets to go before a provisional archive is taken: idle ones do."""
 
@@ -42,6 +46,7 @@ class Reconciler:
         self._engine = engine
         self._claims = claims
         self._events = events
+        self._turns = Turns(_PROVIDED_AT_ONCE)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def reconcile(self, body: Mapping[str, Any]) -> None:
@@ -131,11 +136,12 @@ class Reconciler:
     ) -> None:
         identity = subject.identity
         spec, _ = parse_spec(subject.spec)
-        ensured = await self._engine.ensure(identity, spec)
-        repairs = ensured.repairs
-        if not bound:
-            made = await self._claims.ensure(identity, spec, fresh=record is None)
-            repairs += made if subject.was_ready else ()
+        async with self._turns.turn(identity.namespace):
+            ensured = await self._engine.ensure(identity, spec)
+            repairs = ensured.repairs
+            if not bound:
+                made = await self._claims.ensure(identity, spec, fresh=record is None)
+                repairs += made if subject.was_ready else ()
         usage = await self._engine.measure(identity) if measure else None
         findings = Findings(record=ensured.record, bound=True, usage=usage, **placed(self._claims.template, identity))
         await subject.publish(findings)

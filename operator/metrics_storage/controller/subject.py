@@ -21,6 +21,11 @@ _REASON_MAX: Final = 1024
 """Characters of a reason for quarantine that are kept."""
 
 
+def _shown(character: str) -> str:
+    """A character as a log or a terminal may safely show it."""
+    return character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
+
+
 def now() -> str:
     """The time as RFC 3339 in UTC, in whole seconds."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -39,7 +44,7 @@ class Subject:
         self.finalized = FINALIZER in metadata.get("finalizers", ())
         annotation: str = (metadata.get("annotations") or {}).get(QUARANTINE_ANNOTATION, "")
         # It goes into the journal, the status and every manifest, and its author is not trusted.
-        self.quarantine_reason = annotation[:_REASON_MAX]
+        self.quarantine_reason = "".join(_shown(character) for character in annotation[:_REASON_MAX])
         self._api = api
 
     @property

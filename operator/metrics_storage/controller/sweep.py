@@ -58,11 +58,11 @@ class Sweep:
 
     async def once(self) -> None:
         """Look at everything once."""
-        # In this order: what the journal knew before the list was made must be in the list, or has no owner.
+        # In this order: what journal and volumes knew before the owners were listed is in that list, or has none.
         known = await self._known()
-        living = {body["metadata"]["uid"]: body for body in await self._list(STORAGES)}
-        claims = _by_uid(await self._list(CLAIMS, MANAGED_SELECTOR))
         volumes = _by_uid(await self._list(VOLUMES, f"{MANAGED_SELECTOR},{VOLUME_ID_LABEL}={self._volume_id}"))
+        claims = _by_uid(await self._list(CLAIMS, MANAGED_SELECTOR))
+        living = {body["metadata"]["uid"]: body for body in await self._list(STORAGES)}
         for uid, body in living.items():
             try:
                 await self._reconciler.look_after(body, bound=is_bound(claims.get(uid), volumes.get(uid)))

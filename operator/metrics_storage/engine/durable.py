@@ -33,8 +33,9 @@ def make_directory(name: str, dir_fd: int, mode: int) -> None:
     """Make a directory of exactly that mode, or accept the one that is there, and make its entry durable."""
     with contextlib.suppress(FileExistsError):
         os.mkdir(name, mode, dir_fd=dir_fd)
-        with opened_directory(name, dir_fd) as fd:
-            os.fchmod(fd, mode)  # Whatever the process's umask took away.
+    with opened_directory(name, dir_fd) as fd:
+        if stat.S_IMODE(os.fstat(fd).st_mode) != mode:
+            os.fchmod(fd, mode)  # What the process's umask took away, now or before it was killed.
     os.fsync(dir_fd)
 
 

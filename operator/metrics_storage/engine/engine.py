@@ -7,10 +7,11 @@ cancelled, nothing is condemned before its archive is verified, and only what wa
 Calls for one uid must not overlap; calls for different uids may. The engine knows nothing of Kubernetes.
 """
 
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final, TypeVar, cast
 
 from metrics_storage.engine.directories import Directories, Place, resolve_ownership
 from metrics_storage.engine.journal import Journal
@@ -34,6 +35,26 @@ _OVER = (Phase.GONE, Phase.RETAINED)
 
 _PATIENCE_WITH_UNCLEAN: Final = 3
 """Attempts at a clean archive before a person is called; they go on nevertheless."""
+
+
+_Step = TypeVar("_Step", bound=Callable[..., Any])
+
+
+def _leaving_doubt(step: _Step) -> _Step:
+    """After a step that failed, the next one trusts what it sees only once it was flushed.
+
+    A rename whose fsync failed is seen as done all the same, and would never be flushed again.
+    """
+
+    @functools.wraps(step)
+    def doubtful(self: "StorageEngine", *args: Any, **kwargs: Any) -> Any:
+        try:
+            return step(self, *args, **kwargs)
+        except OSError:
+            self.storage.doubt()
+            raise
+
+    return cast("_Step", doubtful)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +89,7 @@ class StorageEngine:
         self.storage.check()
         return self._journal.uids()
 
+    @_leaving_doubt
     def ensure(self, identity: Identity, spec: StorageSpec) -> Ensured:
         """Make the directory, or see that it is there and as it should be.
 
@@ -104,6 +126,7 @@ class StorageEngine:
             record = self._journal.write(replace(record, phase=Phase.PROVISIONED, inode=inode))
         return Ensured(record, repairs)
 
+    @_leaving_doubt
     def latch(self, identity: Identity, reason: str, requested_at: str) -> Record:
         """Record that the directory must be archived before anything else happens to it.
 
@@ -121,6 +144,7 @@ class StorageEngine:
             raise JournalError(f"{identity} cannot be quarantined any more: its directory is {record.phase}")
         return self._journal.write(replace(record, quarantine=Quarantine(reason=reason, requested_at=requested_at)))
 
+    @_leaving_doubt
     def archive(self, identity: Identity, progress: Progress | None = None) -> Record:
         """Freeze the directory of a latched quarantine, archive it and verify the archive.
 
@@ -160,6 +184,7 @@ class StorageEngine:
         provisional = replace(quarantine, attempt=committed.attempt, provisional=committed.archive)
         raise self._count_unclean(replace(record, quarantine=provisional), "; ".join(committed.problems))
 
+    @_leaving_doubt
     def snapshot(self, identity: Identity, progress: Progress | None = None) -> Record:
         """Archive the directory of a latched quarantine although it is still in use, once.
 
@@ -183,6 +208,7 @@ class StorageEngine:
         provisional = replace(quarantine, attempt=committed.attempt, provisional=committed.archive)
         return self._journal.write(replace(record, quarantine=provisional))
 
+    @_leaving_doubt
     def condemn(self, identity: Identity) -> Record:
         """Move the directory into the trash, from where only `remove` leads; quick, whatever it holds.
 
@@ -198,6 +224,7 @@ class StorageEngine:
             raise JournalError(f"{identity} must be archived before it is removed: {record.quarantine}")
         return record if record.phase is Phase.CONDEMNED else self._condemn(record)
 
+    @_leaving_doubt
     def remove(self, identity: Identity) -> Record:
         """Condemn the directory if need be, and remove it from the trash.
 
@@ -213,6 +240,7 @@ class StorageEngine:
         self._directories.drop_release(identity.uid)
         return record
 
+    @_leaving_doubt
     def retain(self, identity: Identity) -> Record:
         """Leave the directory to its owner, for good.
 
@@ -251,6 +279,7 @@ class StorageEngine:
         if claimed and not self._directories.released(identity.uid):
             raise self._vanished(record)
 
+    @_leaving_doubt
     def forget(self, uid: str) -> None:
         """Drop the journal entry of a directory whose life is over and whose owner is gone."""
         record = self.find(uid)
@@ -259,6 +288,7 @@ class StorageEngine:
         if record.phase is Phase.GONE or (record.phase is Phase.RETAINED and self._directories.find(record) is None):
             self._journal.remove(uid)
 
+    @_leaving_doubt
     def measure(self, identity: Identity) -> Usage | None:
         """Usage of a live directory, None where there is none to measure."""
         record = self.find(identity.uid)

@@ -21,7 +21,6 @@ from metrics_storage.engine.archive.compare import compare_source
 from metrics_storage.engine.archive.manifest import Header
 from metrics_storage.engine.archive.verify import VerifiedArchive, verify_archive
 from metrics_storage.engine.archive.writer import ArchiveSummary, write_archive
-from metrics_storage.engine.syscalls import sync_filesystem
 from metrics_storage.engine.tree import Progress
 from metrics_storage.engine.usage import measure
 from metrics_storage.engine.volume import Volume
@@ -116,6 +115,7 @@ class QuarantineStore:
         try:
             yield
         except OSError as exc:
+            self._volume.doubt()
             if exc.errno in _FULL:
                 raise VolumeFullError(
                     f"quarantine volume {self._volume.path} is full: make room or mount a larger one; the directory "
@@ -142,12 +142,14 @@ class QuarantineStore:
             return None
         try:
             with durable.opened_directory(record.identity.namespace, self._volume.fd) as fd:
-                # Who renamed them may have died, or failed, before the disk had it.
-                sync_filesystem(fd)
                 verified = _verify(names, fd, source_fd, progress)
         except (FileNotFoundError, ArchiveError):
             return None
-        return _archive(path, verified) if verified.clean else None
+        if not verified.clean:
+            return None
+        with durable.opened_directory("incoming", self._volume.private_fd) as incoming:
+            _discard(_aside(record.identity), incoming)
+        return _archive(path, verified)
 
     def _check_room(self, source_fd: int) -> None:
         """The source's usage must fit uncompressed, so that nothing stops half-way."""
@@ -166,7 +168,7 @@ class QuarantineStore:
         self, source_fd: int, record: Record, attempt: int, progress: Progress | None, *, provisional: bool = False
     ) -> Committed:
         identity = record.identity
-        aside = (identity.uid + _ARCHIVE, identity.uid + _MANIFEST)
+        aside = _aside(identity)
         with durable.opened_directory("incoming", self._volume.private_fd) as incoming:
             try:
                 _discard(aside, incoming)
@@ -257,6 +259,11 @@ def _creating(name: str, dir_fd: int) -> AbstractContextManager[int]:
 
 def _reading(name: str, dir_fd: int) -> AbstractContextManager[int]:
     return durable.opened(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd)
+
+
+def _aside(identity: Identity) -> tuple[str, str]:
+    """Names of an archive and its manifest until they are committed."""
+    return identity.uid + _ARCHIVE, identity.uid + _MANIFEST
 
 
 def _exists(name: str, dir_fd: int) -> bool:

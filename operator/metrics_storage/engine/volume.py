@@ -72,13 +72,12 @@ class Volume:
         try:
             require_openat2(self.fd)
             self.private_fd, self.id = self._open_private(initialise)
-            # What a killed predecessor renamed may be in the page cache alone; from here on, seen means durable.
-            sync_filesystem(self.fd)
         except BaseException:
             os.close(self.fd)
             raise
         self._lock_fd: int | None = None
         self._inode = _inode(os.fstat(self.fd))
+        self._in_doubt = True
 
     def __enter__(self) -> Self:
         return self
@@ -92,8 +91,12 @@ class Volume:
             if fd is not None:
                 os.close(fd)
 
+    def doubt(self) -> None:
+        """What was written last may be in the page cache alone: its writer died or was told of an error."""
+        self._in_doubt = True
+
     def check(self) -> None:
-        """See that the volume is still the one that was opened, at its path, writable.
+        """See that the volume is still the one that was opened, at its path, writable, and durable as it is seen.
 
         Raises:
             VolumeError: unmounted, swapped, remounted read-only, or its marker is missing or another's.
@@ -113,6 +116,9 @@ class Volume:
                 "Mount the right one; nothing is done until then."
             )
         self._check_writable()
+        if self._in_doubt:
+            sync_filesystem(self.fd)
+            self._in_doubt = False
 
     @property
     def partner(self) -> str | None:
@@ -156,10 +162,12 @@ class Volume:
             if exc.errno not in (errno.EAGAIN, errno.EACCES):
                 raise VolumeError(f"{self.role} volume {self.path} cannot be locked: {exc.strerror}") from exc
             raise VolumeLockedError(f"{self.role} volume {self.path} is in use by {holder}") from exc
-        os.ftruncate(fd, 0)
-        since = datetime.now(UTC).isoformat(timespec="seconds")
-        os.pwrite(fd, f"pid {os.getpid()} on {socket.gethostname()} since {since}\n".encode(), 0)
         self._lock_fd = fd
+        self.doubt()  # Whatever a predecessor did until now.
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        with contextlib.suppress(OSError):  # Only for the message of whoever waits; the volume may be full.
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"pid {os.getpid()} on {socket.gethostname()} since {since}\n".encode(), 0)
 
     def _open_private(self, initialise: bool) -> tuple[int, str]:
         self._check_writable()
