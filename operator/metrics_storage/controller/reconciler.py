@@ -31,7 +31,7 @@ _CLAIM_PATIENCE: Final = 10.0
 """Seconds that one attempt waits for a claim or volume to go; Pods that use it may need much longer."""
 
 
-_PROVIDED_AT_ONCE: Final = 16
+_PROVIDED_AT_ONCE: Final = 32
 """MetricsStorages that are provided at the same time: enough to keep disk and API server busy."""
 
 _SNAPSHOT_PATIENCE: Final = 0.3
