@@ -118,6 +118,20 @@ class Reconciler:
                 await self._engine.remove(identity)
             await self._claims.withdraw_volume(identity, _CLAIM_PATIENCE)
 
+    async def conclude(self, body: Mapping[str, Any]) -> None:
+        """Finalize a MetricsStorage that no handler comes back to, and take our finalizer off.
+
+        kopf stops serving objects whose definition is being deleted, though they wait for their finalizers.
+        """
+        uid = body["metadata"]["uid"]
+        lock = self._locks.get(uid)
+        if lock and lock.locked():
+            return
+        await self.finalize(body)
+        fresh = await Subject(body, self._api).read_again()
+        if fresh is not None and fresh.deleting:
+            await fresh.release()
+
     async def forget(self, uid: str) -> None:
         """Drop the journal entry of a MetricsStorage that has left the API server."""
         await self._engine.forget(uid)
@@ -214,8 +228,8 @@ class Reconciler:
             await subject.publish(Findings(record=record, trouble=trouble, deleting=subject.deleting, **place))
             if trouble.stalled and not known:
                 await self._events.warn(subject.identity, trouble.reason, trouble.message)
-        except Exception:
-            _log.warning("%s: the status could not say: %s", subject.identity, trouble.message, exc_info=True)
+        except MetricsStorageError as failure:
+            _log.warning("%s: the status could not say: %s (%s)", subject.identity, trouble.message, failure)
 
 
 def _wants_quarantine(subject: Subject, record: Record) -> bool:

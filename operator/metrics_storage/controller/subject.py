@@ -35,7 +35,7 @@ class Subject:
     """What the API server said about a MetricsStorage. `status` follows what `publish` writes."""
 
     def __init__(self, body: Mapping[str, Any], api: Api) -> None:
-        metadata = body["metadata"]
+        metadata = self._metadata = body["metadata"]
         self.identity = Identity(metadata["namespace"], metadata["name"], metadata["uid"])
         self.generation = int(metadata["generation"])
         self.spec: Mapping[str, Any] = body.get("spec") or {}
@@ -63,6 +63,15 @@ class Subject:
         if body is None or body["metadata"]["uid"] != self.identity.uid:
             return None
         return Subject(body, self._api)
+
+    async def release(self) -> None:
+        """Take our finalizer off this very state of the object; a change meanwhile is a conflict."""
+        metadata = {
+            "uid": self.identity.uid,
+            "resourceVersion": self._metadata["resourceVersion"],
+            "finalizers": [entry for entry in self._metadata.get("finalizers", ()) if entry != FINALIZER],
+        }
+        await self._api.patch(STORAGES, self.identity.name, {"metadata": metadata}, self.identity.namespace)
 
     async def publish(self, findings: Findings) -> None:
         """Write the status that follows from the findings, where it differs from the one that stands."""

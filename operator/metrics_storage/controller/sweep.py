@@ -4,9 +4,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from metrics_storage.constants import MANAGED_SELECTOR, UID_LABEL, VOLUME_ID_LABEL
+from metrics_storage.constants import FINALIZER, MANAGED_SELECTOR, UID_LABEL, VOLUME_ID_LABEL
 from metrics_storage.controller.port import Engine
 from metrics_storage.controller.reconciler import Reconciler
 from metrics_storage.errors import MetricsStorageError
@@ -41,6 +42,7 @@ class Sweep:
         self._watched = frozenset(namespaces)
         self._namespaces: Sequence[str | None] = namespaces or [None]
         self._reported: frozenset[str] = frozenset()
+        self._late: dict[str, asyncio.Task[None]] = {}
         self.orphans: frozenset[str] = frozenset()
         """Uids whose directory or volume is kept although their MetricsStorage is gone, by the last sweep."""
         self.completed_at = time.monotonic()
@@ -64,12 +66,31 @@ class Sweep:
         claims = _by_uid(await self._list(CLAIMS, MANAGED_SELECTOR))
         living = {body["metadata"]["uid"]: body for body in await self._list(STORAGES)}
         for uid, body in living.items():
+            if "deletionTimestamp" in body["metadata"]:
+                self._conclude_if_late(body)
+                continue
             try:
                 await self._reconciler.look_after(body, bound=is_bound(claims.get(uid), volumes.get(uid)))
             except Exception as exc:
                 _log.warning("%s", explain(exc).message)
             self.completed_at = time.monotonic()
         await self._settle({uid for uid in known | volumes.keys() if uid not in living})
+
+    def _conclude_if_late(self, body: Mapping[str, Any]) -> None:
+        """Finish a deletion for which no handler came in two intervals, beside the sweep: it may archive."""
+        deleted_at = datetime.fromisoformat(body["metadata"]["deletionTimestamp"])
+        age = (datetime.now(UTC) - deleted_at).total_seconds()
+        uid = body["metadata"]["uid"]
+        if FINALIZER in body["metadata"].get("finalizers", ()) and age > 2 * self._interval and uid not in self._late:
+            self._late[uid] = asyncio.create_task(self._conclude(uid, body))
+
+    async def _conclude(self, uid: str, body: Mapping[str, Any]) -> None:
+        try:
+            await self._reconciler.conclude(body)
+        except Exception as exc:
+            _log.warning("%s", explain(exc).message)
+        finally:
+            del self._late[uid]
 
     async def _settle(self, uids: set[str]) -> None:
         """Forget those whose life is over, and report what is left of those that nobody owns any more."""

@@ -184,6 +184,27 @@ def test_an_old_list_makes_nothing_for_what_is_gone_meanwhile(world: World) -> N
     assert not [key for key in world.api.objects if key[0] in (CLAIMS, VOLUMES)]
 
 
+def test_a_deletion_that_no_handler_comes_back_to_is_concluded_with_its_finalizer(world: World) -> None:
+    world.apply()
+    world.reconcile()
+    finalizers = ["example.com/other", "metricsstorage.dev/directory"]
+    world.body["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": finalizers}
+    asyncio.run(world.reconciler.conclude(world.body))
+    assert not world.live.exists()
+    assert world.body["metadata"]["finalizers"] == ["example.com/other"]
+
+
+def test_a_deletion_that_cannot_be_concluded_keeps_its_finalizer(world: World) -> None:
+    world.apply()
+    world.reconcile()
+    finalizers = ["metricsstorage.dev/directory"]
+    world.body["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": finalizers}
+    world.api.held = True
+    with pytest.raises(MetricsStorageError, match="is still in use"):
+        asyncio.run(world.reconciler.conclude(world.body))
+    assert world.body["metadata"]["finalizers"] == finalizers
+
+
 def test_what_kopf_has_not_taken_yet_is_left_to_it(world: World) -> None:
     world.apply()
     look_after(world, world.body)
