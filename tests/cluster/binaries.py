@@ -20,6 +20,7 @@ __all__ = ["Binaries", "cache_directory", "cached", "cached_kubectl", "find_bina
 # The number is raised when a recipe changes, so that results of the older one are not taken.
 CONTROL_PLANE = "control-plane-r1"
 CRD_SERVER = "crd-server-r1"
+POLICY_EVALUATOR = "policy-evaluator-r1"
 
 _NEEDED = ("etcd", "kube-apiserver", "kube-controller-manager")
 

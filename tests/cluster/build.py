@@ -1,7 +1,7 @@
 """Builds the programs of local clusters once and caches them: one builder at a time, all or nothing.
 
 A build happens in a folder called `building-…` that is renamed when it is complete. Not responsible for
-the steps: those are the recipes' (`recipe_control_plane`, `recipe_crd_server`).
+the steps: those are the recipes' (`recipe_…`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster import recipe_control_plane, recipe_crd_server
-from tests.cluster.binaries import CONTROL_PLANE, CRD_SERVER, cache_directory, cached
+from tests.cluster import recipe_control_plane, recipe_crd_server, recipe_policy_evaluator
+from tests.cluster.binaries import CONTROL_PLANE, CRD_SERVER, POLICY_EVALUATOR, cache_directory, cached
 from tests.cluster.errors import ClusterError
 from tests.cluster.progress import Progress
 
@@ -45,6 +45,10 @@ RECIPES = {
         CONTROL_PLANE, recipe_control_plane.STEPS, recipe_control_plane.PROGRAMS, recipe_control_plane.make
     ),
     "crd-server": Recipe(CRD_SERVER, recipe_crd_server.STEPS, recipe_crd_server.PROGRAMS, recipe_crd_server.make),
+    "policy-evaluator": Recipe(
+        *(POLICY_EVALUATOR, recipe_policy_evaluator.STEPS),
+        *(recipe_policy_evaluator.PROGRAMS, recipe_policy_evaluator.make),
+    ),
 }
 
 

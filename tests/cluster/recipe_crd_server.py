@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.apt import PrivateApt
 from tests.cluster.errors import ClusterError
 from tests.cluster.progress import Progress
 
-__all__ = ["PROGRAMS", "STEPS", "compiler_packages", "library_packages", "make"]
+__all__ = ["PROGRAMS", "STEPS", "GoTree", "compiler_packages", "library_packages", "make", "unpack"]
 
 STEPS = 5
 PROGRAMS = ("apiextensions-apiserver",)
@@ -24,8 +25,35 @@ _LIBRARY = "golang-k8s-apiextensions-apiserver-dev"
 _PACKAGE = "k8s.io/apiextensions-apiserver"
 
 
+@dataclass(frozen=True)
+class GoTree:
+    """An unpacked compiler with the libraries of custom resources' server, of which `version` is that server's."""
+
+    goroot: Path
+    environment: dict[str, str]
+    version: str
+
+    def build(self, package: str, program: Path, progress: Progress, log: Path) -> None:
+        """Compile a package, or a folder by its path, into `program`."""
+        progress.run(
+            [str(self.goroot / "bin/go"), "build", "-v", "-ldflags=-s -w", "-o", str(program), package],
+            log=log,
+            cwd=program.parent,
+            env=self.environment,
+        )
+
+
 def make(work: Path, out: Path, progress: Progress, log: Path) -> str:
     """Fill `out` with PROGRAMS; returns the version. Takes minutes and 4 GB in `work`."""
+    tree = unpack(work, progress, log)
+    progress.step(f"compiling apiextensions-apiserver {tree.version}; this takes some minutes")
+    tree.build(_PACKAGE, out / PROGRAMS[0], progress, log)
+    progress.step("keeping the program, deleting the rest")
+    return tree.version
+
+
+def unpack(work: Path, progress: Progress, log: Path) -> GoTree:
+    """Fetch and unpack libraries and compiler below `work`; three steps."""
     progress.step("reading the package lists of Debian unstable")
     apt = PrivateApt.from_system(work / "apt", progress, log, suite="unstable")
     apt.update()
@@ -35,17 +63,8 @@ def make(work: Path, out: Path, progress: Progress, log: Path) -> str:
     progress.step(f"fetching and unpacking {len(libraries)} library packages and {', '.join(compiler)}")
     root = work / "root"
     apt.unpack([*libraries, *compiler], work / "downloads", root)
-    version = _version(work / "downloads")
-    progress.step(f"compiling apiextensions-apiserver {version}; this takes some minutes")
     goroot = _go(root)
-    progress.run(
-        [str(goroot / "bin/go"), "build", "-v", "-ldflags=-s -w", "-o", str(out / PROGRAMS[0]), _PACKAGE],
-        log=log,
-        cwd=work,
-        env=_environment(work, root, goroot),
-    )
-    progress.step("keeping the program, deleting the rest")
-    return version
+    return GoTree(goroot, _environment(work, root, goroot), _version(work / "downloads"))
 
 
 def library_packages(closure: list[str]) -> list[str]:
