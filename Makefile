@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CLUSTER ?= auto
+MODE ?= quick
 
 .PHONY: help
 help: ## Show this list
@@ -45,10 +46,28 @@ test-unit: $(READY) ## Tests that need no cluster; seconds
 
 .PHONY: test-e2e
 test-e2e: $(READY) ## Tests on a real Kubernetes API (CLUSTER=auto|local|kind|kubeconfig)
-	$(BIN)/pytest tests/crd tests/e2e --cluster=$(CLUSTER)
+	$(BIN)/pytest tests/crd tests/policies tests/e2e --cluster=$(CLUSTER)
+
+.PHONY: test-faults
+test-faults: $(READY) faults-tools ## Deaths, errors, power cuts, hostile directories, mutants (MODE=quick|full)
+	$(BIN)/pytest tests/faults
+	$(BIN)/python -m tests.faults --mode $(MODE)
+
+.PHONY: faults-tools
+faults-tools:
+	@missing=; export PATH="$$PATH:/usr/sbin:/sbin"; \
+	for pair in strace:strace mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs unshare:util-linux; do \
+		command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair#*:}"; \
+	done; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "==> installing$$missing for the fault tests (apt-get)"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
+	elif [ -n "$$missing" ]; then \
+		echo "the fault tests need these packages:$$missing; install them, and run as root" >&2; exit 1; \
+	fi
 
 .PHONY: test
-test: lint test-unit test-e2e ## Everything
+test: lint test-unit test-e2e test-faults ## Everything
 
 .PHONY: demo
 demo: $(READY) ## Everything shown on this machine, step by step (CLUSTER=auto|local|kind)

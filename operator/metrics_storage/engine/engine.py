@@ -71,9 +71,14 @@ class StorageEngine:
     def __init__(self, storage: Volume, quarantine: Volume, *, cluster: str = "", node: str = "") -> None:
         """Work on two opened volumes, of which `storage` is locked.
 
+        Raises:
+            VolumeError: one of them is not there any more as it was opened.
+
         `cluster` and `node` are written into manifests, for whoever reads an archive years later.
         """
         self.storage = storage
+        for volume in (storage, quarantine):
+            volume.check()  # Flushes what a predecessor left in the page cache, before anything is built upon it.
         storage.keep_reserve()
         self.archives = QuarantineStore(quarantine, cluster=cluster, node=node)
         self._journal = Journal(storage)

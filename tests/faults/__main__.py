@@ -1,0 +1,171 @@
+"""Run the proof: `python -m tests.faults --mode quick|full [--only kill,errors,attacks,power,hostile,mutants]`.
+
+Quick takes minutes and tries every call of every life once; full takes hours: deaths during the recovery from
+deaths, power cuts on both file systems at every call of every life, every mutant against everything.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+from tests.faults import attacks, campaign, hostile_part, images, isolation, stracing, workers
+from tests.faults.bound import Tally
+from tests.faults.calls import Call
+from tests.faults.campaign import Point
+from tests.faults.lives import LIVES
+from tests.faults.mutants import MUTANTS
+from tests.faults.supervisor import Zygote
+
+_Task = TypeVar("_Task")
+
+_PARTS: Final = ("kill", "errors", "attacks", "power", "hostile", "mutants")
+_LONG: Final = "second life"
+"""Two quarantines, one after the other; quick mode tries every third point of it."""
+
+_SHOWN: Final = 20
+"""Violations that are printed at the end."""
+
+
+class Proof:
+    """One run of the proof, part by part."""
+
+    def __init__(self, root: Path, *, full: bool, jobs: int) -> None:
+        self.tally = Tally()
+        self.survivors: list[str] = []
+        self._root = root
+        self._full = full
+        self._jobs = jobs
+
+    def kill(self) -> None:
+        """Deaths at every call, in the middle of every write, on volumes that cannot rename without replacing."""
+        self._try("undisturbed lives", workers.try_life, LIVES)
+        points: list[Point] = []
+        with Zygote() as zygote:
+            for life in LIVES:
+                calls = campaign.scout(zygote, self._root, life)
+                made = [*campaign.deaths(life, calls), *campaign.tears(life, calls)]
+                points += made if self._full or life != _LONG else made[::3]
+                if self._full:
+                    points += campaign.second_deaths(life, calls, 3)
+            for life in LIVES if self._full else ("quarantine",):
+                calls = campaign.scout(zygote, self._root, life, linking=True)
+                points += campaign.deaths(life, calls, linking=True)
+            self._try_points(points)
+            print("  the same through strace, which sees with other eyes", flush=True)
+            for kind, found in stracing.attempt_all(zygote, self._root, every=1 if self._full else 6):
+                self._add(kind, found)
+
+    def errors(self) -> None:
+        """Every error at every call that changes disk, and errors of calls that read."""
+        lives = LIVES if self._full else ("first quarantine", "delete")
+        points: list[Point] = []
+        with Zygote() as zygote:
+            for life in lives:
+                points += campaign.failures(life, campaign.scout(zygote, self._root, life))
+            for life in lives if self._full else ("quarantine",):
+                points += campaign.read_failures(life, campaign.scout(zygote, self._root, life, reading=True))
+        self._try_points(points)
+
+    def attacks(self) -> None:
+        """Everything else that the world does to the engine."""
+        self._try("attacks", workers.try_attack, attacks.ATTACKS)
+
+    def power(self) -> None:
+        """Power cuts on both file systems."""
+        if missing := images.missing_tools():
+            raise FileNotFoundError(f"not installed: {', '.join(missing)} (packages e2fsprogs, xfsprogs, mount)")
+        points: list[Point] = []
+        with Zygote() as zygote:
+            for life in LIVES if self._full else ("quarantine",):
+                calls = campaign.scout(zygote, self._root, life)
+                for system in images.KINDS:
+                    points += self._cuts(life, calls, system)
+        # Making a file system costs more than a cut: neighbours in the list go to the same worker's.
+        self._try_points(points)
+
+    def hostile(self) -> None:
+        """Directories that attack whoever walks them, and volumes that go away."""
+        tally = hostile_part.run("full" if self._full else "quick", workers=self._jobs)
+        self.tally.tried.update(tally.tried)
+        self.tally.violations += tally.violations
+
+    def mutants(self) -> None:
+        """Each broken engine must be noticed; so must the naive one."""
+        print("  what the mutants are tried with, on the real engine first", flush=True)
+        self._control()
+        results = dict(
+            workers.in_parallel(
+                self._root, "mutants", partial(workers.try_mutant, full=self._full), MUTANTS, self._jobs
+            )
+        )
+        for name, mutant in MUTANTS.items():
+            if results[name] is None and not mutant.survives:
+                self.survivors.append(name)
+            verdict = f"killed by {results[name]}" if results[name] else f"survives: {mutant.survives or 'UNNOTICED'}"
+            print(f"  {name}\n      {verdict:.240}".replace(str(self._root), ""))
+        ((_, (lost, of)),) = workers.in_parallel(self._root, "naive engine", workers.try_naive, [None], 1)
+        print(f"  tarfile, rmtree, retry\n      loses evidence at {lost} of {of} deaths")
+        if not lost:
+            self.survivors.append("the naive engine")
+
+    def _control(self) -> None:
+        for do, tasks in ((workers.try_life, list(LIVES)), (workers.try_attack, list(attacks.ATTACKS))):
+            for _, found in workers.in_parallel(self._root, "on the real engine", do, tasks, self._jobs):
+                self.tally.violations += found
+
+    def _cuts(self, life: str, calls: list[Call], system: str) -> Iterator[Point]:
+        yield from campaign.cuts(life, calls, system)
+        yield from campaign.cuts_after_deaths(life, calls, system)
+
+    def _try_points(self, points: Iterable[Point]) -> None:
+        by_kind: dict[str, list[Point]] = {}
+        for point in points:
+            by_kind.setdefault(f"{point.kind} {point.system}".strip(), []).append(point)
+        for kind, chosen in by_kind.items():
+            self._try(f"{kind}s" if kind != "torn" else "torn writes", workers.try_point, chosen)
+
+    def _try(self, kind: str, do: Callable[[_Task], list[str]], tasks: Iterable[_Task]) -> None:
+        for _, found in workers.in_parallel(self._root, kind, do, tasks, self._jobs):
+            self._add(kind, found)
+
+    def _add(self, kind: str, found: list[str]) -> None:
+        self.tally.add(kind, [text.replace(str(self._root), "") for text in found])
+
+
+def main() -> int:
+    """Returns 0 when every promise held and every mutant was noticed."""
+    parser = argparse.ArgumentParser(prog="tests.faults", description=__doc__)
+    parser.add_argument("--mode", choices=("quick", "full"), default="quick")
+    parser.add_argument("--only", default=",".join(_PARTS), help=f"parts, out of {','.join(_PARTS)}")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="tries at once")
+    arguments = parser.parse_args()
+    parts = arguments.only.split(",")
+    if unknown := set(parts) - set(_PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    try:
+        root = isolation.enter("tests.faults", sys.argv[1:])
+    except (PermissionError, FileNotFoundError) as exc:
+        print(f"tests.faults: {exc}", file=sys.stderr)
+        return 2
+    begun = time.monotonic()
+    proof = Proof(root, full=arguments.mode == "full", jobs=arguments.jobs)
+    for part in parts:
+        print(f"==> {part}", flush=True)
+        getattr(proof, part)()
+    print(f"==> tried in {time.monotonic() - begun:.0f} s")
+    for violation in proof.tally.violations[:_SHOWN]:
+        print(f"  VIOLATION {violation}")
+    for line in proof.tally.lines():
+        print(line)
+    if "mutants" in parts:
+        print(f"{len(MUTANTS)} mutants and the naive engine: {len(proof.survivors)} unnoticed {proof.survivors or ''}")
+    return 1 if proof.tally.violations or proof.survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

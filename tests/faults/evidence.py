@@ -1,0 +1,177 @@
+"""Reading an archive with nothing of the engine: zlib, tarfile, own hashes and, on request, GNU tar.
+
+Says what is wrong with an archive and its manifest, and what they differ in from a directory's snapshot.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import subprocess
+import tarfile
+import tempfile
+import zlib
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+from tests.faults.snapshot import Item, Snapshot, differences, take
+
+MANIFEST: Final = ".manifest.jsonl"
+ARCHIVE: Final = ".tar.gz"
+_GZIP: Final = 31
+_NEVER_STORED: Final = frozenset({"socket", "block", "character"})
+_KINDS: Final = {
+    tarfile.REGTYPE: "file",
+    tarfile.DIRTYPE: "directory",
+    tarfile.SYMTYPE: "symlink",
+    tarfile.FIFOTYPE: "fifo",
+    tarfile.LNKTYPE: "link",
+}
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What an archive was found to be; `problems` is empty where archive and manifest are sound and agree."""
+
+    path: Path
+    sha256: str = ""
+    manifest_sha256: str = ""
+    clean: bool = False
+    members: Snapshot = field(default_factory=dict)
+    lines: dict[str, dict[str, Any]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def manifest_of(archive: Path) -> Path:
+    """The manifest that belongs beside an archive."""
+    return archive.with_name(archive.name.removesuffix(ARCHIVE) + MANIFEST)
+
+
+def read(archive: Path) -> Evidence:
+    """Read an archive and its manifest completely."""
+    found = Evidence(archive)
+    data = archive.read_bytes()
+    found.sha256 = hashlib.sha256(data).hexdigest()
+    try:
+        found.members = _members(data, found.problems)
+    except (tarfile.TarError, zlib.error, ValueError, EOFError) as exc:
+        found.problems.append(f"not a sound archive: {exc}")
+    try:
+        _read_manifest(manifest_of(archive).read_bytes(), found)
+    except FileNotFoundError:
+        found.problems.append("has no manifest")
+    except (ValueError, KeyError, TypeError) as exc:
+        found.problems.append(f"its manifest is malformed: {exc!r}")
+    return found
+
+
+def compare(found: Evidence, source: Snapshot) -> list[str]:
+    """What of a source is missing in an archive or differs there, and what is in it that the source never had."""
+    stored = {path: item for path, item in source.items() if item.type not in _NEVER_STORED}
+    problems = differences(stored, found.members, ignoring=("inode", "nlink"))
+    if found.lines or not any("manifest" in problem for problem in found.problems):
+        problems += [f"{path!a} is not in the manifest" for path in source.keys() - found.lines.keys()]
+        problems += [f"{path!a} is in the manifest only" for path in found.lines.keys() - source.keys()]
+        for path in source.keys() & found.lines.keys():
+            problems += _compare_line(path, source[path], found.lines[path])
+    return problems
+
+
+def extract_with_gnu_tar(archive: Path, source: Snapshot) -> list[str]:
+    """What GNU tar restores differently from a source."""
+    with tempfile.TemporaryDirectory() as aside:
+        done = subprocess.run(
+            ["tar", "--extract", "--gzip", "--same-owner", "-p", "--file", archive, "--directory", aside],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            return [f"GNU tar: {done.stderr.strip()}"]
+        (top,) = Path(aside).iterdir()
+        return [f"GNU tar: {text}" for text in differences(source, take(top), ignoring=("inode",))]
+
+
+def _members(data: bytes, problems: list[str]) -> Snapshot:
+    stream = zlib.decompressobj(_GZIP)
+    raw = stream.decompress(data)
+    if not stream.eof or stream.unused_data:
+        problems.append("cut off" if not stream.eof else "bytes follow the gzip member")
+    members: Snapshot = {}
+    with tarfile.open(fileobj=io.BytesIO(raw), encoding="utf-8", errors="surrogateescape") as tar:
+        for info in tar:
+            top, _, path = info.name.partition("/")
+            path = path or "."
+            if path in members or top in ("", "..", "."):
+                problems.append(f"odd member {info.name!a}")
+            members[path] = _item(tar, info, members)
+    if any(raw[tar.offset :]):
+        problems.append("something follows the last member")
+    return members
+
+
+def _item(tar: tarfile.TarFile, info: tarfile.TarInfo, members: Snapshot) -> Item:
+    kind = _KINDS[tarfile.REGTYPE if info.sparse is not None else info.type]
+    content, size = "", 0
+    if kind == "link":
+        original = members[info.linkname.partition("/")[2]]
+        kind, content, size = "file", original.content, original.size
+    elif kind == "file":
+        file = tar.extractfile(info)
+        if file is None:
+            raise ValueError(f"{info.name!a} has no content")
+        whole = file.read()
+        content, size = hashlib.sha256(whole).hexdigest(), len(whole)
+    elif kind == "symlink":
+        content, size = info.linkname, len(info.linkname.encode(errors="surrogateescape"))
+    mtime = int(Decimal(info.pax_headers.get("mtime", int(info.mtime))) * 10**9)
+    return Item(kind, info.mode, info.uid, info.gid, mtime, size, 0, 0, content)
+
+
+def _read_manifest(data: bytes, found: Evidence) -> None:
+    found.manifest_sha256 = hashlib.sha256(data).hexdigest()
+    *lines, last = data.splitlines(keepends=True)
+    header, trailer = json.loads(lines[0]), json.loads(last)
+    if header["record"] != "header" or trailer["record"] != "trailer" or not last.endswith(b"\n"):
+        raise ValueError("header or trailer is missing")
+    for line in lines[1:]:
+        entry = json.loads(line)
+        path = base64.b64decode(entry["path"]).decode(errors="surrogateescape").partition("/")[2] or "."
+        if path in found.lines or entry["record"] != "entry":
+            found.problems.append(f"manifest has {path!a} twice or in an odd place")
+        found.lines[path] = entry
+    found.clean = trailer["clean"]
+    expected = {
+        "archive_sha256": found.sha256,
+        "lines_sha256": hashlib.sha256(b"".join(lines)).hexdigest(),
+        "entries": len(found.lines),
+    }
+    found.problems += [
+        f"trailer says {name} {trailer[name]!r}, it is {value!r}"
+        for name, value in expected.items()
+        if trailer[name] != value
+    ]
+    stored = {path for path, entry in found.lines.items() if entry["stored"]}
+    if stored != found.members.keys():
+        found.problems.append(f"manifest and archive differ in {sorted(stored ^ found.members.keys())!a}")
+
+
+def _compare_line(path: str, item: Item, line: dict[str, Any]) -> list[str]:
+    size = item.size if item.type in ("file", "symlink") else 0
+    expected = {
+        "type": item.type,
+        "status": "ok",
+        "mode": f"{item.mode:04o}",
+        "uid": item.uid,
+        "gid": item.gid,
+        "mtime_ns": item.mtime_ns,
+        "size": size,
+        "inode": item.inode,
+    }
+    if item.type == "file" and not line.get("sparse") and "link" not in line:
+        expected["sha256"] = item.content
+    return [
+        f"manifest says {name} {line.get(name)!r} of {path!a}, it was {value!r}"
+        for name, value in expected.items()
+        if line.get(name) != value
+    ]

@@ -1,0 +1,189 @@
+"""Engines that are broken on purpose, each in one place: what each fsync, check and order of steps is there for.
+
+A mutant is a change of source text in one function, applied when the driver imports the engine (`mutation`). Only
+data: imports nothing of the engine. `by` names the trials (see `trials`) that are known to notice it, the quickest
+first; `survives` says why none can, where the step is truly redundant for the promises.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Replace `old`, which must stand exactly once in the function, by `new`."""
+
+    module: str
+    function: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One broken engine; at most one change in each module."""
+
+    name: str
+    changes: tuple[Change, ...]
+    by: tuple[str, ...] = ()
+    survives: str = ""
+
+
+_ENGINE: Final = "metrics_storage.engine."
+
+
+def _mutant(name: str, where: str, old: str, new: str, *by: str, survives: str = "") -> Mutant:
+    module, _, function = where.rpartition(".")
+    return Mutant(name, (Change(_ENGINE + module, function, old, new),), by, survives)
+
+
+_FLUSHES: Final = (
+    _mutant("no fsync of a made directory's parent", "durable.make_directory", "os.fsync(dir_fd)", "pass", "life"),
+    _mutant("no fsync of a small file", "durable.write_file", "os.fsync(fd)", "pass", "life"),
+    _mutant("no fsync of a small file's directory", "durable.write_file", "os.fsync(dir_fd)", "pass", "life"),
+    _mutant("no fsync of where a move goes", "durable.move", "os.fsync(to_dir_fd)", "pass", "life"),
+    _mutant("no fsync of where a move comes from", "durable.move", "os.fsync(dir_fd)", "pass", "life"),
+    _mutant("no fsync of a set owner", "directories._set_ownership", "os.fsync(fd)", "pass", "life"),
+    _mutant("no fsync of the trash", "directories.remove_from_trash", "os.fsync(fd)", "pass", "life"),
+    _mutant("no fsync of a forgotten entry", "journal.remove", "os.fsync(fd)", "pass", "life"),
+    _mutant("no fsync of an archive", "archive.writer.write_archive", "os.fsync(archive_fd)", "pass", "life"),
+    _mutant("no fsync of a manifest", "archive.writer.write_archive", "os.fsync(manifest_fd)", "pass", "life"),
+    _mutant("doubt without consequence", "volume.check", "if self._in_doubt:", "if False:", "deaths"),
+    _mutant("no doubt at the start", "volume.__init__", "self._in_doubt = True", "self._in_doubt = False", "deaths"),
+    _mutant("no doubt after the lock", "volume.lock", "self.doubt()", "pass",
+            survives="nothing is looked at between opening and locking today; it guards against a predecessor that "
+                     "lives until then, once something is"),
+    _mutant("no doubt after an error", "engine.doubtful", "self.storage.doubt()", "pass", "errors"),
+    _mutant("no doubt after an error while archiving", "quarantine._errors", "self._volume.doubt()", "pass", "errors"),
+)  # fmt: skip
+_RENAMES: Final = (
+    _mutant(
+        "plain rename", "durable.move",
+        "rename_noreplace(dir_fd, os.fsencode(name), to_dir_fd, os.fsencode(to_name))",
+        "os.rename(name, to_name, src_dir_fd=dir_fd, dst_dir_fd=to_dir_fd)",
+        "archive of that name appears",
+    ),
+    _mutant("replacing rename", "syscalls.rename_noreplace", "_RENAME_NOREPLACE) != 0", "0) != 0",
+            "archive of that name appears"),
+    _mutant("small files written in place", "durable.write_file", 'temporary = f".{name}.tmp"', "temporary = name",
+            "deaths"),
+    _mutant("archive committed before its manifest", "quarantine._write",
+            "durable.move(aside[1], incoming, names[1], namespace)",
+            "durable.move(aside[0], incoming, names[0], namespace); names, aside = names[::-1], aside[::-1]",
+            "deaths"),
+    _mutant("journal says Frozen before the move", "engine._freeze",
+            "self._directories.move(record.identity, place, Place.FROZEN)",
+            "self._journal.write(record.at(Phase.FROZEN)); "
+            "self._directories.move(record.identity, place, Place.FROZEN)",
+            "deaths"),
+    _mutant("journal says Condemned before the move", "engine._condemn",
+            "self._directories.move(record.identity, place, Place.TRASH)",
+            "self._journal.write(record.at(Phase.CONDEMNED)); "
+            "self._directories.move(record.identity, place, Place.TRASH)",
+            "deaths"),
+    _mutant("journal says Gone before the removal", "engine.remove",
+            "self._directories.remove_from_trash(record)",
+            "self._journal.write(record.at(Phase.GONE)); self._directories.remove_from_trash(record)",
+            "deaths"),
+    _mutant("removed where it stands", "engine._condemn",
+            "self._directories.move(record.identity, place, Place.TRASH)",
+            "__import__('shutil').rmtree(self.storage.path / record.identity.namespace / record.identity.directory_name"
+            " if place is Place.LIVE else self.storage.path / '.metrics-storage' / place / record.identity.uid)",
+            "life"),
+)  # fmt: skip
+_VERIFICATION: Final = (
+    _mutant("archive is not read back", "quarantine._verify",
+            "verified = verify_archive(archive_fd, manifest_fd, progress=progress)",
+            "verified = __import__('tests.faults.trusting').faults.trusting.trust(archive_fd, manifest_fd)",
+            "archive rots while it is written"),
+    _mutant("digests written and read are not compared", "quarantine._verify",
+            "if written and (written", "if False and (written",
+            survives="the trailer's digests, every member's and the source itself are compared all the same; it says "
+                     "sooner and more clearly that a disk gives back another file than was written"),
+    _mutant("source is not read again", "quarantine._verify", "if differences:", "if False:",
+            "source is written to after it was archived"),
+    _mutant("taken commit is not compared with its source", "quarantine._take",
+            "verified = _verify(names, fd, source_fd, progress)", "verified = _verify(names, fd, None, progress)",
+            "source is written to between a commit and its record"),
+    _mutant("unclean archive is taken for a clean one", "engine.archive", "if committed.archive.clean:", "if True:",
+            "source is written to while it is archived"),
+    _mutant("unclean commit is taken", "quarantine._take", "if not verified.clean:", "if False:",
+            survives="the engine looks again before it says Verified; a provisional archive would only be met twice"),
+    _mutant("archive's digest is not checked before its source is condemned", "engine._condemn",
+            "self.archives.check(record.quarantine.archive)", "pass", "archive rots before its source is condemned"),
+    _mutant("digests differ without consequence", "quarantine.check", "if found != expected:", "if False:",
+            "archive rots before its source is condemned"),
+    _mutant("manifest's digest is not checked before its source is condemned", "quarantine.check",
+            "((name, archive.sha256), (manifest, archive.manifest_sha256))", "((name, archive.sha256),)",
+            "manifest rots before its source is condemned"),
+    _mutant("content of members is not verified", "archive.verify._verify_member",
+            "if entry.sha256 is not None and digest", "if False and digest", "archives are forged"),
+    _mutant("fields of members are not verified", "archive.verify._verify_member", "if found != wanted:", "if False:",
+            "archives are forged"),
+    _mutant("members after the last are not seen", "archive.verify.verify_archive", "if following is not None:",
+            "if False:", "archives are forged"),
+    _mutant("bytes after the archive are not seen", "archive.verify.verify_archive", "archive.finish()", "pass",
+            "archives are forged"),
+    _mutant("digest of the archive is not verified", "archive.verify.verify_archive",
+            "if digest is not None and digest != archive.sha256:", "if False:", "archives are forged"),
+    _mutant("size of the archive is not verified", "archive.verify.verify_archive",
+            "if trailer.archive_bytes != archive.compressed_size:", "if False:", "archives are forged"),
+)  # fmt: skip
+_PRECONDITIONS: Final = (
+    _mutant("inode is not compared when the directory is looked for", "directories.find",
+            "if record.inode is not None and inode != record.inode:", "if False:",
+            "another directory stands where it lived"),
+    _mutant("inode is not compared before a removal", "removal._open_condemned",
+            "_require_condemned(os.lstat(name, dir_fd=parent_fd), parent_fd, name, inode)", "pass",
+            "another directory stands in trash"),
+    _mutant("inode is not compared again once it is open", "removal._open_condemned",
+            "_require_condemned(os.fstat(fd), parent_fd, name, inode)", "pass",
+            "directory in trash is swapped while it is opened"),
+    _mutant("inode is not compared at all", "removal._require_condemned",
+            "(found.st_dev, found.st_ino) != (device, inode)", "False", "another directory stands in trash"),
+    _mutant("links are followed to the directory", "durable.opened_directory",
+            "open_beneath(dir_fd, os.fsencode(name), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)",
+            "os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=dir_fd)",
+            survives="the inode in the journal gives a link away as well; that nothing is even opened through one is "
+                     "shown in tests/unit"),
+    _mutant("unknown directory is adopted", "engine.ensure", "if self._directories.exists_live(identity):", "if False:",
+            "a strangers directory stands there before"),
+    _mutant("latched, but removed without archive", "engine.condemn", "if record.must_be_archived:", "if False:",
+            "removal is asked for before the archive"),
+    _mutant("latched, but retained", "engine.retain", "if record.quarantine is not None or", "if",
+            "retaining is asked for before the archive"),
+    _mutant("retained in the trash", "engine.retain", "if place is Place.TRASH:", "if False:",
+            "retain during delete deaths"),
+    _mutant("latch can be changed", "engine.latch", "if record.quarantine is not None:", "if False:", "deaths"),
+    _mutant("latched when it is gone", "engine.latch", "if record.phase is not Phase.PROVISIONED:", "if False:",
+            "it is latched when it is gone"),
+    _mutant("vanished is taken for removed", "engine._condemn", "raise self._vanished(record)",
+            "return self._journal.write(record.at(Phase.GONE))", "it vanishes"),
+    _mutant("lost entry is taken for never made", "engine.check_never_made", "is not None:", "is not None and False:",
+            "the journal loses the entry"),
+    _mutant("living directory is forgotten", "engine.forget", "if record.phase is Phase.GONE or", "if True or",
+            "it is forgotten while it lives"),
+    _mutant("retained directory is forgotten", "engine.forget", "self._directories.find(record) is None", "True",
+            "it is forgotten while it is retained"),
+    _mutant("attempts always count from one", "quarantine._next_attempt",
+            "while any(_exists(name, fd) for name in identity.archive_names(attempt)):", "while False:",
+            "archive of that name exists"),
+    _mutant("half archives are not discarded", "quarantine._discard", "os.unlink(name, dir_fd=dir_fd)", "pass",
+            "deaths"),
+    _mutant("second name of a commit is kept", "quarantine._take",
+            "_discard(_aside(record.identity), incoming)", "pass",
+            "quarantine linking"),
+    _mutant("half archives are opened again", "quarantine._creating", "os.O_CREAT | os.O_EXCL", "os.O_CREAT", "life"),
+    _mutant("unmounted volume is not noticed", "volume.check", "if _inode(os.stat(self.path)) != self._inode:",
+            "if False:", "storage is unmounted"),
+    _mutant("other marker is not noticed", "volume.check", "if found != self.id:", "if False:", "storage is swapped"),
+    _mutant("role of a volume is not compared", "volume._read_marker", "if role != self.role or", "if",
+            "the volumes change places"),
+    _mutant("volume without marker is made a new one", "volume._is_empty",
+            'name == "lost+found" or name.startswith(_UNFINISHED) for', "True for",
+            "an empty volume is mounted at the next start"),
+    _mutant("volume is not locked", "volume.lock", "fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass",
+            "a second operator starts"),
+)  # fmt: skip
+
+MUTANTS: Final = {mutant.name: mutant for mutant in (*_FLUSHES, *_RENAMES, *_VERIFICATION, *_PRECONDITIONS)}
