@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import yaml
 
 from tests.cluster.handle import Cluster
+from tests.e2e.install import wait_established
 
 DEFINITION: Final = Path(__file__).parents[2] / "crds" / "metricsstorage.yaml"
 NAMESPACE: Final = "definition-seen-by-kubectl"
@@ -39,8 +39,7 @@ def kubectl_cluster(cluster: Cluster) -> Iterator[Cluster]:
     """A cluster with the definition and one MetricsStorage in quarantine."""
     # A server before 1.27 has some of these fields in no schema, and kubectl would refuse to send them.
     cluster.kubectl("apply", "--validate=false", "-f", str(DEFINITION))
-    name = yaml.safe_load(DEFINITION.read_text())["metadata"]["name"]
-    cluster.kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
+    wait_established(cluster)
     for manifest in (
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
         {

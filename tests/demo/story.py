@@ -16,6 +16,7 @@ from tests.demo.evidence import show_archive
 from tests.demo.pictures import FIND, draw
 from tests.demo.runners import CUSTOM, MINIMAL, SCRIPTS
 from tests.demo.shell import NAMESPACE, Shell, Site, absent, get, until
+from tests.e2e.install import wait_established
 
 __all__ = ["STEPS", "Story"]
 
@@ -57,6 +58,7 @@ class Story:
     def _install(self) -> None:
         self._screen.step("Install")
         self._site.install()
+        wait_established(self._cluster)
         self._shell.show(f"kubectl wait --for=condition=Established {_DEFINITION} --timeout=60s", _SOON)
         names = get(self._cluster, _DEFINITION)["spec"]["names"]
         self._screen.check("the definition is served, short name ms", names["shortNames"], ["ms"])

@@ -8,8 +8,10 @@ import yaml
 
 from tests.cluster import Cluster
 from tests.cluster.handle import find_kubectl
+from tests.waiting import eventually
 
 _BASE = Path(__file__).parents[2] / "manifests" / "base"
+_DEFINITION = "metricsstorages.metricsstorage.dev"
 _NEEDS_A_NODE = ("Deployment", "PersistentVolumeClaim", "NetworkPolicy")
 
 
@@ -20,5 +22,16 @@ def install(cluster: Cluster, directory: Path) -> Path:
     items = {"apiVersion": "v1", "kind": "List", "items": objects}
     # Servers before 1.25 do not know CEL rules, and kubectl would refuse the definition for them.
     cluster.kubectl("apply", "--validate=false", "-f", "-", stdin=json.dumps(items))
-    cluster.kubectl("wait", "--for=condition=Established", "crd/metricsstorages.metricsstorage.dev", "--timeout=30s")
+    wait_established(cluster)
     return cluster.service_account_kubeconfig("metrics-storage", "metrics-storage-operator", directory)
+
+
+def wait_established(cluster: Cluster) -> None:
+    """Wait until the definition is served. `kubectl wait` fails on conditions that are null, as they are at first."""
+
+    def established() -> bool:
+        definition = json.loads(cluster.kubectl("get", f"crd/{_DEFINITION}", "-o", "json").stdout)
+        conditions = definition.get("status", {}).get("conditions") or []
+        return ("Established", "True") in [(entry["type"], entry["status"]) for entry in conditions]
+
+    eventually(established, seconds=30, what=f"{_DEFINITION} is established")
