@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -50,6 +51,11 @@ class Process:
     def pid(self) -> int:
         """Its process id."""
         return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._process.poll() is None
 
     def do(self, task: dict[str, Any], take: Callable[[dict[str, Any]], None]) -> None:
         """Have a task done; every message is handed on.
@@ -156,6 +162,76 @@ class Tally:
         ]
 
 
+class Crew:
+    """Worker processes that do tasks until none is left, each replaced when it dies."""
+
+    def __init__(self, tasks: list[dict[str, Any]], say: Say) -> None:
+        self.tally = Tally()
+        self._tasks = list(reversed(tasks))
+        self._say = say
+        self._lock = threading.Lock()
+        self._processes: set[Process] = set()
+
+    def work(self, workers: int) -> None:
+        """Do everything; interrupted, end all processes at once."""
+        threads = [threading.Thread(target=self._work) for _ in range(workers)]
+        for thread in threads:
+            thread.start()
+        try:
+            for thread in threads:
+                thread.join()
+        except BaseException:
+            with self._lock:
+                self._tasks.clear()
+                for process in self._processes:
+                    os.kill(process.pid, signal.SIGKILL)
+            raise
+        if self._tasks:
+            self.tally.violations.append(f"{len(self._tasks)} tasks were not done, because no worker could start")
+
+    def _work(self) -> None:
+        """Do tasks, one process after the other."""
+        while self._tasks:
+            begun: dict[str, Any] = {}
+            task: dict[str, Any] = {}
+            try:
+                with Process() as process:
+                    self._enlist(process)
+                    while self._tasks:
+                        with self._lock:
+                            task = self._tasks.pop() if self._tasks else {"do": "trees", "first": 0, "count": 0}
+                        begun.clear()
+                        process.do(task, lambda message, begun=begun: self._take(message, begun))  # type: ignore[misc]
+                    self._dismiss(process)
+            except WorkerDiedError as exc:
+                self._take({"violation": f"{begun.get('begun', 'a worker')} hung or crashed: {exc}"}, {})
+                if not begun:
+                    return
+                if "seed" in begun and (left := task["first"] + task["count"] - begun["seed"] - 1):
+                    with self._lock:
+                        self._tasks.append({"do": "trees", "first": begun["seed"] + 1, "count": left})
+
+    def _enlist(self, process: Process) -> None:
+        with self._lock:
+            self._processes = {other for other in self._processes if other.alive} | {process}
+
+    def _dismiss(self, process: Process) -> None:
+        with self._lock:
+            self._processes.discard(process)
+
+    def _take(self, message: dict[str, Any], begun: dict[str, Any]) -> None:
+        with self._lock:
+            if "begun" in message:
+                begun.clear()
+                begun.update(message)
+            self.tally.take(message)
+            if "violation" in message:
+                self._say(f"hostile: VIOLATION {message['violation']}")
+            if "tree" in message and self.tally.trees % _SAYING == 0:
+                found = len(self.tally.violations)
+                self._say(f"hostile: {self.tally.trees:,} trees, {self.tally.cases} cases, {found} violations")
+
+
 def run(mode: str = "quick", *, seed: int | None = None, workers: int = 2, say: Say = print, trees: int = 0) -> Tally:
     """Run the part and return its totals.
 
@@ -172,30 +248,11 @@ def run(mode: str = "quick", *, seed: int | None = None, workers: int = 2, say: 
     with Process() as probe:
         systems = probe.systems
     say(f"hostile: {count:,} trees from seed {first} on {', '.join(systems)}, {workers} workers")
-    tasks = list(reversed(_tasks(mode, sizes, systems, first, count)))
-    tally, lock = Tally(), threading.Lock()
-
-    def take(message: dict[str, Any]) -> None:
-        with lock:
-            tally.take(message)
-            if "violation" in message:
-                say(f"hostile: VIOLATION {message['violation']}")
-            if "tree" in message and tally.trees % _SAYING == 0:
-                say(f"hostile: {tally.trees:,} trees, {tally.cases} cases, {len(tally.violations)} violations")
-
-    threads = [threading.Thread(target=_work, args=(tasks, lock, take)) for _ in range(workers)]
-    for thread in threads:
-        thread.start()
-    try:
-        for thread in threads:
-            thread.join()
-    except BaseException:
-        with lock:
-            tasks.clear()
-        raise
-    for line in tally.lines():
+    crew = Crew(_tasks(mode, sizes, systems, first, count), say)
+    crew.work(workers)
+    for line in crew.tally.lines():
         say(f"hostile: {line}")
-    return tally
+    return crew.tally
 
 
 def _tasks(mode: str, sizes: dict[str, Any], systems: list[str], first: int, count: int) -> list[dict[str, Any]]:
@@ -214,31 +271,6 @@ def _tasks(mode: str, sizes: dict[str, Any], systems: list[str], first: int, cou
     return tasks + [{"do": "trees", "first": at, "count": min(_CHUNK, first + count - at)} for at in seeds]
 
 
-def _work(tasks: list[dict[str, Any]], lock: threading.Lock, take: Callable[[dict[str, Any]], None]) -> None:
-    """Do tasks until none is left, with a new process after each that dies."""
-    while True:
-        begun: dict[str, Any] = {}
-
-        def note(message: dict[str, Any], begun: dict[str, Any] = begun) -> None:
-            begun.update(message if "begun" in message else {})
-            take(message)
-
-        try:
-            with Process() as process:
-                while True:
-                    with lock:
-                        if not tasks:
-                            return
-                        task = tasks.pop()
-                    begun.clear()
-                    process.do(task, note)
-        except WorkerDiedError as exc:
-            take({"violation": f"{begun.get('begun', 'a worker')} hung or crashed: {exc}"})
-            if "seed" in begun and (left := task["first"] + task["count"] - begun["seed"] - 1):
-                with lock:
-                    tasks.append({"do": "trees", "first": begun["seed"] + 1, "count": left})
-
-
 def main() -> int:
     """Run the part alone."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -252,6 +284,7 @@ def main() -> int:
     except (PermissionError, FileNotFoundError) as exc:
         print(f"tests.faults.hostile_part: {exc}", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
     tally = run(given.mode, seed=given.seed, workers=given.workers, trees=given.trees)
     took = time.monotonic() - began

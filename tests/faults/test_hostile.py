@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.faults import hostile_facts
 from tests.faults.hostile_outside import Outside
-from tests.faults.hostile_part import Process, WorkerDiedError
+from tests.faults.hostile_part import Crew, Process, WorkerDiedError
 from tests.faults.hostile_plan import Node, Plan, draw_plan, every, smaller, with_kinds
 from tests.faults.hostile_race import Swapper, make_racetrack
 from tests.faults.hostile_stage import FILE_SYSTEMS
@@ -194,3 +194,12 @@ def _traces() -> set[str]:
     mounts = set(Path("/proc/self/mountinfo").read_text().splitlines())
     files = {path: path.read_text() for path in Path("/sys/block").glob("loop*/loop/backing_file")}
     return mounts | {f"{path}: {text}" for path, text in files.items() if "/mnt/" in text}
+
+
+def test_a_tree_that_ends_its_process_is_a_violation_and_the_rest_is_tried() -> None:
+    said_lines: list[str] = []
+    crew = Crew([{"do": "trees", "first": 0, "count": 4}, {"do": "nonsense"}], said_lines.append)
+    crew.work(1)
+    assert crew.tally.trees == 4
+    assert len(crew.tally.violations) == 1
+    assert "hung or crashed" in crew.tally.violations[0]
