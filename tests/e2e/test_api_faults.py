@@ -163,8 +163,11 @@ def test_a_deleted_namespace_is_terminating_until_all_evidence_is_archived(
 
 
 @pytest.fixture
-def definition(cluster: Cluster, runners: Runners, tmp_path: Path) -> Iterator[str]:
-    """The name of the definition, which a test may delete; it is there again at the end."""
+def definition(cluster: Cluster, runners: Runners, operator: OperatorProcess, tmp_path: Path) -> Iterator[str]:
+    """The name of the definition, which a test may delete; it is there again at the end, with a fresh operator.
+
+    An operator that saw its definition go may miss that it came back, as docs/safety.md says.
+    """
     yield DEFINITION
     present = cluster.kubectl("get", "crd", DEFINITION, "--ignore-not-found", "-o", "json").stdout
     if present.strip() and "deletionTimestamp" in json.loads(present)["metadata"]:
@@ -173,6 +176,7 @@ def definition(cluster: Cluster, runners: Runners, tmp_path: Path) -> Iterator[s
             runners.kubectl("patch", "ms", name, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
         cluster.kubectl("wait", "--for=delete", f"crd/{DEFINITION}", "--timeout=30s", timeout=40)
     install(cluster, tmp_path)
+    assert operator.stop() == 0, operator.log[-3000:]
 
 
 def test_a_deleted_definition_is_terminating_until_all_evidence_is_archived(
