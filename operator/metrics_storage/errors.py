@@ -13,6 +13,10 @@ class SettingsError(MetricsStorageError):
     """A flag or environment variable is wrong or missing."""
 
 
+class WatchLostError(MetricsStorageError):
+    """MetricsStorages are on the API server that no watch tells of; only a new start watches them."""
+
+
 class InvalidSpecError(MetricsStorageError):
     """A resource asks for something that cannot be provided; nothing was touched."""
 

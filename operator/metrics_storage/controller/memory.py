@@ -24,6 +24,10 @@ class Bookkeeping:
         self.progress = Progress()
         self.diff_base = DiffBase()
 
+    def knows(self, uid: str) -> bool:
+        """Whether kopf has been told of an object at all."""
+        return uid in self.diff_base.asked
+
     def forget(self, uid: str) -> None:
         """Drop everything about an object that is gone."""
         self.progress.forget(uid)
@@ -68,8 +72,11 @@ class DiffBase(kopf.DiffBaseStorage):
     def __init__(self) -> None:
         super().__init__()
         self._essences: dict[str, Any] = {}
+        self.asked: set[str] = set()
+        """Uids that kopf asked about, which it does at every event of an object."""
 
     def fetch(self, *, body: kopf.Body) -> Any:
+        self.asked.add(str(body.metadata.uid))
         return copy.deepcopy(self._essences.get(str(body.metadata.uid)))
 
     def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: Any) -> None:
@@ -78,6 +85,7 @@ class DiffBase(kopf.DiffBaseStorage):
     def forget(self, uid: str) -> None:
         """Drop everything about an object that is gone."""
         self._essences.pop(uid, None)
+        self.asked.discard(uid)
 
     def _detect_marked_prefixes(self, keys: Collection[str]) -> Collection[str]:
         """No annotation of a tenant makes kopf blind for annotations, not even those that mark other operators."""

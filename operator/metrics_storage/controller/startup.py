@@ -25,7 +25,7 @@ from metrics_storage.controller.sweep import Sweep
 from metrics_storage.engine.engine import StorageEngine
 from metrics_storage.engine.pair import open_pair
 from metrics_storage.engine.volume import Volume
-from metrics_storage.errors import SettingsError, VolumeError, VolumeLockedError
+from metrics_storage.errors import SettingsError, VolumeError, VolumeLockedError, WatchLostError
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import Claims
 from metrics_storage.kube.gone import GoneWaiter
@@ -42,6 +42,7 @@ async def run(settings: Settings) -> None:
 
     Raises:
         SettingsError, VolumeError, VolumeSourceError, KubernetesError: it cannot start; nothing was touched.
+        WatchLostError: it must be started anew.
     """
     source = parse_volume_source(settings.volume_source, settings.node_name)
     async with AsyncExitStack() as stack:
@@ -58,12 +59,14 @@ async def run(settings: Settings) -> None:
         claims = Claims(api, GoneWaiter(api, settings.namespaces), template, storage.id)
         events = Events(api)
         reconciler = Reconciler(api, engine, claims, events)
+        bookkeeping = Bookkeeping()
         sweep = Sweep(
             api,
             engine,
             reconciler,
             volume_id=storage.id,
             interval=settings.sweep_interval,
+            watched=bookkeeping.knows,
             namespaces=settings.namespaces,
         )
         health.sweep_completed_at = lambda: sweep.completed_at
@@ -74,7 +77,12 @@ async def run(settings: Settings) -> None:
         await stack.enter_async_context(_background(sweep))
         await stack.enter_async_context(_background(scrub))
         stack.callback(scrub.close)
-        await _run_kopf(settings, reconciler, health)
+        await _run_kopf(settings, reconciler, health, bookkeeping, sweep.watch_lost)
+        if sweep.watch_lost.is_set():
+            raise WatchLostError(
+                "the API server has MetricsStorages that no watch tells of; was the definition deleted and applied "
+                "again? Nothing was lost: start the operator anew, as Kubernetes does by itself"
+            )
 
 
 async def _serve_health(stack: AsyncExitStack, health: Health, settings: Settings) -> None:
@@ -131,9 +139,14 @@ async def _background(loop: Sweep | Scrub) -> AsyncIterator[None]:
             await task
 
 
-async def _run_kopf(settings: Settings, reconciler: Reconciler, health: Health) -> None:
+async def _run_kopf(
+    settings: Settings,
+    reconciler: Reconciler,
+    health: Health,
+    bookkeeping: Bookkeeping,
+    stop: asyncio.Event,
+) -> None:
     registry = kopf.OperatorRegistry()
-    bookkeeping = Bookkeeping()
     register(registry, reconciler, bookkeeping)
 
     @kopf.on.login(registry=registry)
@@ -151,6 +164,7 @@ async def _run_kopf(settings: Settings, reconciler: Reconciler, health: Health) 
         standalone=True,
         clusterwide=not settings.namespaces,
         namespaces=settings.namespaces,
+        stop_flag=stop,
     )
 
 

@@ -3,9 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from metrics_storage.constants import FINALIZER, MANAGED_SELECTOR, UID_LABEL, VOLUME_ID_LABEL
 from metrics_storage.controller.port import Engine
@@ -19,6 +19,9 @@ from metrics_storage.model.trouble import explain
 
 _log = logging.getLogger(__name__)
 
+_WATCH_PATIENCE: Final = 30.0
+"""Seconds in which a watch tells of a new object for certain, long lists and a slow start included."""
+
 
 class Sweep:
     """Looks at every MetricsStorage, claim, volume and journal entry at a steady pace."""
@@ -31,14 +34,22 @@ class Sweep:
         *,
         volume_id: str,
         interval: float,
+        watched: Callable[[str], bool],
         namespaces: Sequence[str] = (),
     ) -> None:
-        """Look every `interval` seconds at the given namespaces, or at all, and at volumes on one storage volume."""
+        """Look every `interval` seconds at the given namespaces, or at all, and at volumes on one storage volume.
+
+        `watched` says whether a uid has reached the handlers.
+        """
         self._api = api
         self._engine = engine
         self._reconciler = reconciler
         self._volume_id = volume_id
         self._interval = interval
+        self._is_watched = watched
+        self._unwatched: dict[str, float] = {}
+        self.watch_lost = asyncio.Event()
+        """Set where MetricsStorages are on the API server that never reach the handlers."""
         self._watched = frozenset(namespaces)
         self._namespaces: Sequence[str | None] = namespaces or [None]
         self._reported: frozenset[str] = frozenset()
@@ -65,6 +76,7 @@ class Sweep:
         volumes = _by_uid(await self._list(VOLUMES, f"{MANAGED_SELECTOR},{VOLUME_ID_LABEL}={self._volume_id}"))
         claims = _by_uid(await self._list(CLAIMS, MANAGED_SELECTOR))
         living = {body["metadata"]["uid"]: body for body in await self._list(STORAGES)}
+        self._check_watched(living)
         for uid, body in living.items():
             if "deletionTimestamp" in body["metadata"]:
                 self._conclude_if_late(body)
@@ -75,6 +87,13 @@ class Sweep:
                 _log.warning("%s", explain(exc).message)
             self.completed_at = time.monotonic()
         await self._settle({uid for uid in known | volumes.keys() if uid not in living})
+
+    def _check_watched(self, uids: Iterable[str]) -> None:
+        """Notice objects that never reach the handlers: kopf can miss a definition that is deleted and made again."""
+        seen = time.monotonic()
+        self._unwatched = {uid: self._unwatched.get(uid, seen) for uid in uids if not self._is_watched(uid)}
+        if any(seen - since > max(_WATCH_PATIENCE, 2 * self._interval) for since in self._unwatched.values()):
+            self.watch_lost.set()
 
     def _conclude_if_late(self, body: Mapping[str, Any]) -> None:
         """Finish a deletion for which no handler came in two intervals, beside the sweep: it may archive."""
