@@ -35,3 +35,10 @@ def wait_established(cluster: Cluster) -> None:
         return ("Established", "True") in [(entry["type"], entry["status"]) for entry in conditions]
 
     eventually(established, seconds=30, what=f"{_DEFINITION} is established")
+    # Established comes a moment before requests are answered.
+    listing = "/apis/metricsstorage.dev/v1/metricsstorages"
+    eventually(
+        lambda: cluster.kubectl("get", "--raw", listing, check=False).returncode == 0,
+        seconds=30,
+        what=f"{_DEFINITION} is served",
+    )
