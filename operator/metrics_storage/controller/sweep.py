@@ -66,6 +66,8 @@ class Sweep:
                 await self.once()
             except Exception as exc:
                 _log.warning("the sweep was cut short and begins anew in %g s: %s", self._interval, exc)
+                # The watch was cut short too, and gets its time anew.
+                self._unwatched.clear()
             # Also a failed sweep shows that this process is alive; a restart would not mend the API server.
             self.completed_at = time.monotonic()
 
