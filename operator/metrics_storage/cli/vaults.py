@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from metrics_storage.engine.vault import ARCHIVE, MANIFEST, Stored, Vault
+from metrics_storage.engine.vault import Stored, Vault
 from metrics_storage.errors import SettingsError
+from metrics_storage.model.identity import ARCHIVE_SUFFIX, MANIFEST_SUFFIX
 
 VARIABLE: Final = "METRICS_STORAGE_QUARANTINE_ROOT"
 
@@ -76,7 +77,7 @@ def _meant(vault: Vault, found: Sequence[Stored], reference: str) -> list[Stored
     path = reference
     if path.startswith("/"):
         path = os.path.relpath(os.path.realpath(path), os.path.realpath(vault.volume.path))
-    path = path.removesuffix(ARCHIVE).removesuffix(MANIFEST)
+    path = path.removesuffix(ARCHIVE_SUFFIX).removesuffix(MANIFEST_SUFFIX)
     exact = [stored for stored in found if path in (f"{stored.namespace}/{stored.stem}", stored.stem)]
     if exact:
         return exact

@@ -25,7 +25,7 @@ from metrics_storage.engine.tree import Progress
 from metrics_storage.engine.usage import measure
 from metrics_storage.engine.volume import Volume
 from metrics_storage.errors import ArchiveCorruptError, ArchiveError, UncleanArchiveError, VolumeFullError
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import ARCHIVE_SUFFIX, MANIFEST_SUFFIX, Identity
 from metrics_storage.model.record import Archive, Record
 
 _MANIFEST_LINE: Final = 512
@@ -35,8 +35,6 @@ _RESERVE: Final = 1 << 20
 _INODES: Final = 3
 """Bytes and inodes that one archive may need beside its payload."""
 
-_ARCHIVE: Final = ".tar.gz"
-_MANIFEST: Final = ".manifest.jsonl"
 _BUFFER: Final = 1 << 20
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
@@ -95,7 +93,7 @@ class QuarantineStore:
         """
         self._volume.check()
         namespace, name = archive.path.split("/")
-        manifest = name.removesuffix(_ARCHIVE) + _MANIFEST
+        manifest = name.removesuffix(ARCHIVE_SUFFIX) + MANIFEST_SUFFIX
         for file, expected in ((name, archive.sha256), (manifest, archive.manifest_sha256)):
             path = f"{self._volume.path}/{namespace}/{file}"
             try:
@@ -263,7 +261,7 @@ def _reading(name: str, dir_fd: int) -> AbstractContextManager[int]:
 
 def _aside(identity: Identity) -> tuple[str, str]:
     """Names of an archive and its manifest until they are committed."""
-    return identity.uid + _ARCHIVE, identity.uid + _MANIFEST
+    return identity.uid + ARCHIVE_SUFFIX, identity.uid + MANIFEST_SUFFIX
 
 
 def _exists(name: str, dir_fd: int) -> bool:

@@ -22,10 +22,7 @@ from metrics_storage.engine.archive.verify import VerifiedArchive, verify_archiv
 from metrics_storage.engine.tree import Progress
 from metrics_storage.engine.volume import Role, Volume
 from metrics_storage.errors import ArchiveCorruptError, InvalidSpecError
-from metrics_storage.model.identity import Identity
-
-ARCHIVE: Final = ".tar.gz"
-MANIFEST: Final = ".manifest.jsonl"
+from metrics_storage.model.identity import ARCHIVE_SUFFIX, MANIFEST_SUFFIX, Identity
 
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _STEM: Final = re.compile(r"([a-z0-9][-.a-z0-9]*)_([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})_([1-9][0-9]{0,8})")
@@ -56,7 +53,7 @@ class Stored:
     @property
     def path(self) -> str:
         """Path of the archive relative to the quarantine volume, as `status.quarantine.archive` has it."""
-        return f"{self.namespace}/{self.stem}{ARCHIVE}"
+        return f"{self.namespace}/{self.stem}{ARCHIVE_SUFFIX}"
 
     @property
     def complete(self) -> bool:
@@ -80,13 +77,6 @@ class Description:
     problem: str = ""
 
 
-class _ReadableVolume(Volume):
-    """A quarantine volume to read from: evidence is best mounted read-only."""
-
-    def _check_writable(self) -> None:
-        """Nothing is written."""
-
-
 class Vault:
     """The archives on an opened quarantine volume."""
 
@@ -101,8 +91,7 @@ class Vault:
         Raises:
             VolumeError: no quarantine volume is there.
         """
-        kind = Volume if writable else _ReadableVolume
-        with kind(path, Role.QUARANTINE, initialise=False) as volume:
+        with Volume(path, Role.QUARANTINE, initialise=False, writable=writable) as volume:
             yield cls(volume)
 
     def archives(self) -> list[Stored]:
@@ -115,7 +104,7 @@ class Vault:
             with durable.opened_directory(stored.namespace, self.volume.fd) as fd:
                 return any(
                     os.access(stored.stem + suffix, os.F_OK, dir_fd=fd, follow_symlinks=False)
-                    for suffix in (ARCHIVE, MANIFEST)
+                    for suffix in (ARCHIVE_SUFFIX, MANIFEST_SUFFIX)
                 )
         except FileNotFoundError:
             return False
@@ -129,11 +118,11 @@ class Vault:
         header, trailer, size, modified_at, problem = None, None, None, 0.0, ""
         with durable.opened_directory(stored.namespace, self.volume.fd) as fd:
             if stored.has_archive:
-                found = os.stat(stored.stem + ARCHIVE, dir_fd=fd, follow_symlinks=False)
+                found = os.stat(stored.stem + ARCHIVE_SUFFIX, dir_fd=fd, follow_symlinks=False)
                 size, modified_at = found.st_size, found.st_mtime
             if stored.has_manifest:
                 try:
-                    with _opened(stored.stem + MANIFEST, fd) as manifest_fd:
+                    with _opened(stored.stem + MANIFEST_SUFFIX, fd) as manifest_fd:
                         modified_at = max(modified_at, os.fstat(manifest_fd).st_mtime)
                         header, trailer = read_summary(manifest_fd)
                     require_named_after(stored, header)
@@ -151,14 +140,14 @@ class Vault:
             ArchiveCorruptError: one of them is missing, or is no regular file.
         """
         with contextlib.ExitStack() as stack:
-            fds = [self._open(stack, stored, suffix) for suffix in (ARCHIVE, MANIFEST)]
+            fds = [self._open(stack, stored, suffix) for suffix in (ARCHIVE_SUFFIX, MANIFEST_SUFFIX)]
             yield fds[0], fds[1]
 
     @contextlib.contextmanager
     def reading_manifest(self, stored: Stored) -> Iterator[int]:
         """Descriptor of the manifest alone; raises as `reading`."""
         with contextlib.ExitStack() as stack:
-            yield self._open(stack, stored, MANIFEST)
+            yield self._open(stack, stored, MANIFEST_SUFFIX)
 
     def verify(self, stored: Stored, *, sha256: str | None = None, progress: Progress | None = None) -> VerifiedArchive:
         """Read all of an archive and its manifest; `sha256` is the archive's digest where it is known from elsewhere.
@@ -186,7 +175,7 @@ class Vault:
             os.fsync(fd)
         os.fsync(self.volume.private_fd)
         with durable.opened_directory(stored.namespace, self.volume.fd) as fd:
-            for suffix in (MANIFEST, ARCHIVE):
+            for suffix in (MANIFEST_SUFFIX, ARCHIVE_SUFFIX):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(stored.stem + suffix, dir_fd=fd)
                 os.fsync(fd)
@@ -213,9 +202,9 @@ class Vault:
         except FileNotFoundError:
             return []
         found = []
-        for stem in {name.removesuffix(suffix) for name in names for suffix in (ARCHIVE, MANIFEST)}:
+        for stem in {name.removesuffix(suffix) for name in names for suffix in (ARCHIVE_SUFFIX, MANIFEST_SUFFIX)}:
             match = _STEM.fullmatch(stem)
-            has_archive, has_manifest = stem + ARCHIVE in names, stem + MANIFEST in names
+            has_archive, has_manifest = stem + ARCHIVE_SUFFIX in names, stem + MANIFEST_SUFFIX in names
             if match and (has_archive or has_manifest):
                 name, uid, attempt = match.groups()
                 found.append(Stored(namespace, name, uid, int(attempt), has_archive, has_manifest))
@@ -242,7 +231,7 @@ def require_named_after(stored: Stored, header: Header) -> None:
     """
     identity = identity_of(header)
     names = identity.archive_names(header.attempt)
-    if (identity.namespace, names[0]) != (stored.namespace, stored.stem + ARCHIVE):
+    if (identity.namespace, names[0]) != (stored.namespace, stored.stem + ARCHIVE_SUFFIX):
         raise ArchiveCorruptError(f"it is archive {identity.namespace}/{names[0]} under another name")
 
 

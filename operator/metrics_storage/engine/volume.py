@@ -51,7 +51,7 @@ def has_marker(path: Path) -> bool:
 class Volume:
     """An opened volume. `fd` and `private_fd` are its root and its private directory."""
 
-    def __init__(self, path: Path, role: Role, *, initialise: bool) -> None:
+    def __init__(self, path: Path, role: Role, *, initialise: bool, writable: bool = True) -> None:
         """Open the volume at `path`.
 
         Args:
@@ -59,12 +59,14 @@ class Volume:
             role: what it is for.
             initialise: whether an empty directory may become a volume; False where data is known to exist,
                 because then an empty directory is a volume that is not mounted.
+            writable: whether it must be; evidence that is only read is best mounted read-only.
 
         Raises:
             VolumeError: no directory, read-only, not writable, of another role, or without marker.
         """
         self.path = path
         self.role = role
+        self._writable = writable
         try:
             self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as exc:
@@ -216,6 +218,8 @@ class Volume:
         return str(identifier)
 
     def _check_writable(self) -> None:
+        if not self._writable:
+            return
         if os.fstatvfs(self.fd).f_flag & os.ST_RDONLY:
             raise VolumeError(f"{self.role} volume {self.path} is mounted read-only; mount it writable")
         if not os.access(self.path, os.W_OK | os.X_OK):

@@ -9,6 +9,9 @@ from typing import Final
 
 from metrics_storage.errors import InvalidSpecError
 
+ARCHIVE_SUFFIX: Final = ".tar.gz"
+MANIFEST_SUFFIX: Final = ".manifest.jsonl"
+
 _NAME_MAX: Final = 255
 """Longest file name in bytes that the usual file systems take (POSIX NAME_MAX)."""
 
@@ -52,9 +55,9 @@ class Identity:
 
     def archive_names(self, attempt: int) -> tuple[str, str]:
         """Names of the archive and the manifest of an attempt (1 or more) below the namespace's directory."""
-        archive, manifest = ".tar.gz", ".manifest.jsonl"
-        stem = _fit(self.name, f"_{self.uid}_{attempt}", reserve=max(len(archive), len(manifest)))
-        return stem + archive, stem + manifest
+        longest = max(len(ARCHIVE_SUFFIX), len(MANIFEST_SUFFIX))
+        stem = _fit(self.name, f"_{self.uid}_{attempt}", reserve=longest)
+        return stem + ARCHIVE_SUFFIX, stem + MANIFEST_SUFFIX
 
     @property
     def volume_name(self) -> str:

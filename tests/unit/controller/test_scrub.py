@@ -10,8 +10,7 @@ import pytest
 from metrics_storage.controller.events import Events
 from metrics_storage.controller.metrics import Metric, render
 from metrics_storage.controller.scrub import Scrub
-from metrics_storage.engine.vault import MANIFEST
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import MANIFEST_SUFFIX, Identity
 from tests.unit.engine.vaulting import RUNNER, Site, flip, opened_site
 
 
@@ -53,7 +52,7 @@ def scrubbed(site: Site, interval: float = 1e6) -> tuple[Told, Scrub]:
     return told, asyncio.run(work())
 
 
-@pytest.mark.parametrize("suffix", [".tar.gz", MANIFEST])
+@pytest.mark.parametrize("suffix", [".tar.gz", MANIFEST_SUFFIX])
 def test_rotten_bits_are_an_error_in_the_log_and_an_event(
     site: Site, suffix: str, caplog: pytest.LogCaptureFixture
 ) -> None:

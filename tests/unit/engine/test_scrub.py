@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from metrics_storage.engine.scrub import Finding, Pace, Scrubber, ScrubInterruptedError, Verdict
-from metrics_storage.engine.vault import MANIFEST, Vault
+from metrics_storage.engine.vault import Vault
 from metrics_storage.engine.volume import Role, Volume
 from metrics_storage.errors import JournalError, VolumeError
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import MANIFEST_SUFFIX, Identity
 from metrics_storage.model.record import Record
 from tests.unit.engine.vaulting import UIDS, Site, flip, opened_site
 
@@ -52,7 +52,7 @@ def test_a_round_reads_every_archive_once(site: Site) -> None:
     assert scrub.is_due(WEEK, time.time() - 10 * 365 * 86400)
 
 
-@pytest.mark.parametrize("suffix", [".tar.gz", MANIFEST])
+@pytest.mark.parametrize("suffix", [".tar.gz", MANIFEST_SUFFIX])
 def test_one_rotten_bit_is_found_and_remembered_until_the_archive_is_mended(site: Site, suffix: str) -> None:
     stored = site.vault.archives()[1]
     flip(site.file(stored, suffix))
@@ -119,7 +119,7 @@ def test_what_a_person_prunes_meanwhile_is_not_corrupt(site: Site) -> None:
 
 
 def test_a_lost_half_is_corrupt(site: Site) -> None:
-    site.file(site.vault.archives()[2], MANIFEST).unlink()
+    site.file(site.vault.archives()[2], MANIFEST_SUFFIX).unlink()
     scrub = scrubber(site)
     scrub.begin_round()
     assert [one.verdict for one in finish(scrub)].count(Verdict.CORRUPT) == 1

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from metrics_storage.engine.vault import MANIFEST, Vault
+from metrics_storage.engine.vault import Vault
 from metrics_storage.errors import ArchiveCorruptError, VolumeError
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import MANIFEST_SUFFIX, Identity
 from tests.unit.engine.vaulting import RUNNER, UIDS, Site, flip, opened_site
 
 
@@ -58,7 +58,7 @@ def test_a_missing_half_is_said(site: Site, suffix: str, problem: str) -> None:
 )
 def test_a_damaged_manifest_is_described_by_its_damage(site: Site, where: int) -> None:
     stored = site.archive()
-    flip(site.file(stored, MANIFEST), lambda size: where % size)
+    flip(site.file(stored, MANIFEST_SUFFIX), lambda size: where % size)
     described = site.vault.describe(stored)
     assert described.problem.startswith("manifest")
     assert (described.header, described.trailer) == (None, None)
@@ -66,7 +66,7 @@ def test_a_damaged_manifest_is_described_by_its_damage(site: Site, where: int) -
 
 def test_an_archive_under_anothers_name_is_corrupt(site: Site) -> None:
     stored = site.archive()
-    for suffix in (".tar.gz", MANIFEST):
+    for suffix in (".tar.gz", MANIFEST_SUFFIX):
         site.file(stored, suffix).rename(site.quarantine / "runners" / f"runner-9_{RUNNER.uid}_1{suffix}")
     (renamed,) = site.vault.archives()
     assert "under another name" in site.vault.describe(renamed).problem
