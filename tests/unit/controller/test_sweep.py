@@ -1,0 +1,92 @@
+"""How the sweep notices that no watch tells of what is on the API server."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from metrics_storage.controller import sweep as module
+from metrics_storage.controller.port import Engine
+from metrics_storage.controller.reconciler import Reconciler
+from metrics_storage.controller.sweep import Sweep
+from metrics_storage.errors import KubernetesError
+from metrics_storage.kube.api import Api
+from metrics_storage.kube.resources import STORAGES, Resource
+
+UID = "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"
+
+
+@dataclass
+class World:
+    """One MetricsStorage on an API server, which the handlers know of or not; stands for all that a sweep asks."""
+
+    known: set[str] = field(default_factory=set)
+    reachable: bool = True
+    now: float = 0.0
+
+    async def list(self, resource: Resource, _namespace: str | None, _selector: str = "") -> AsyncIterator[Any]:
+        if not self.reachable:
+            raise KubernetesError("connection refused", None)
+        if resource is STORAGES:
+            yield {"metadata": {"name": "runner-0", "namespace": "runners", "uid": UID}}
+
+    async def uids(self) -> set[str]:
+        return set()
+
+    async def look_after(self, _body: Any, *, bound: bool) -> None:
+        assert not bound
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    world = World()
+    monkeypatch.setattr(module, "time", world)
+    return world
+
+
+@pytest.fixture
+def sweep(world: World) -> Sweep:
+    return Sweep(
+        cast(Api, world),
+        cast(Engine, world),
+        cast(Reconciler, world),
+        volume_id="volume",
+        interval=0.01,
+        watched=world.known.__contains__,
+    )
+
+
+def at(sweep: Sweep, world: World, now: float) -> bool:
+    """Sweep at a time in seconds; whether the watch is lost."""
+    world.now = now
+    asyncio.run(sweep.once())
+    return sweep.watch_lost.is_set()
+
+
+def test_a_watch_is_lost_that_does_not_tell_of_an_object_in_time(world: World, sweep: Sweep) -> None:
+    assert [at(sweep, world, now) for now in (0, 30, 30.1)] == [False, False, True]
+
+
+def test_a_watch_that_tells_of_an_object_late_is_not_lost(world: World, sweep: Sweep) -> None:
+    assert not at(sweep, world, 0)
+    world.known.add(UID)
+    assert not at(sweep, world, 100)
+
+
+def test_a_watch_gets_its_time_anew_after_the_api_server_was_away(world: World, sweep: Sweep) -> None:
+    async def sweep_in_vain() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(sweep.run(), timeout=0.1)
+
+    assert not at(sweep, world, 0)
+    world.reachable = False
+    asyncio.run(sweep_in_vain())
+    world.reachable = True
+    assert not at(sweep, world, 100)
+    assert not at(sweep, world, 130)
+    assert at(sweep, world, 131)
