@@ -1,4 +1,4 @@
-"""The command line: `python -m tests.cluster up|down|status|build`.
+"""The command line: `python -m tests.cluster up|down|status|load|build`.
 
 For developers and demos, who want a cluster that stays until it is taken down. Not responsible for the
 clusters of test runs: those start and end by themselves.
@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from tests.cluster import kind, local
+from tests.cluster import detached, kind
 from tests.cluster.choice import Wish, choose
 from tests.cluster.errors import ClusterError
 
@@ -19,6 +19,8 @@ _EXAMPLES = """\
 examples:
   python -m tests.cluster up                      start a cluster, or find the one that is up
   export KUBECONFIG=$(python -m tests.cluster up --quiet)
+  python -m tests.cluster up --nodes=1            one that runs Pods; Linux, root
+  python -m tests.cluster load build/image.tar    an image for its nodes, as `docker save` writes it
   python -m tests.cluster status
   python -m tests.cluster down                    end it and delete everything that it stored
   python -m tests.cluster build                   build all local programs now, minutes, once per machine
@@ -44,10 +46,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _up(options: argparse.Namespace) -> int:
     choice = choose(Wish(options.cluster), kind.obstacle)
     _note(options, f"cluster: {choice.provider} ({choice.reason})")
-    if choice.provider == "kind":
+    if choice.provider == "kind":  # Which has one node in any case.
         handle, done = kind.up(_kind_kubeconfig(options.state), choice.reason)
     else:
-        handle, done = local.up(options.state, choice.reason)
+        handle, done = detached.up(options.state, choice.reason, nodes=options.nodes)
     _note(options, f"{done}; context {handle.context}")
     print(handle.kubeconfig if options.quiet else f"export KUBECONFIG={handle.kubeconfig}")
     return 0
@@ -56,7 +58,7 @@ def _up(options: argparse.Namespace) -> int:
 def _down(options: argparse.Namespace) -> int:
     done = []
     if options.cluster in ("auto", "local"):
-        done.append(f"local: {local.down(options.state)}")
+        done.append(f"local: {detached.down(options.state)}")
     if options.cluster == "kind" or (options.cluster == "auto" and kind.obstacle() is None):
         done.append(f"kind: {kind.down()}")
         _kind_kubeconfig(options.state).unlink(missing_ok=True)
@@ -65,7 +67,7 @@ def _down(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    found, text = local.status(options.state)
+    found, text = detached.status(options.state)
     if options.cluster != "kind":
         _note(options, f"local: {text}")
     if options.cluster == "local" or kind.obstacle() is not None:
@@ -73,6 +75,16 @@ def _status(options: argparse.Namespace) -> int:
     there = kind.exists()
     _note(options, f"kind: {'up' if there else 'not up'}")
     return 0 if there or (found and options.cluster == "auto") else 3
+
+
+def _load(options: argparse.Namespace) -> int:
+    if choose(Wish(options.cluster), kind.obstacle).provider == "kind":
+        kind.load(options.archive)
+        _note(options, "loaded into kind")
+        return 0
+    nodes = detached.load(options.state, options.archive)
+    _note(options, f"loaded into {', '.join(nodes)}")
+    return 0
 
 
 def _build(options: argparse.Namespace) -> int:
@@ -83,7 +95,7 @@ def _build(options: argparse.Namespace) -> int:
     return 0
 
 
-_COMMANDS = {"up": _up, "down": _down, "status": _status, "build": _build}
+_COMMANDS = {"up": _up, "down": _down, "status": _status, "load": _load, "build": _build}
 
 
 def _kind_kubeconfig(state: Path) -> Path:
@@ -103,18 +115,27 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="up|down|status|build")
-    for name, text in (("up", "start a cluster that stays"), ("down", "end it"), ("status", "is it up?")):
+    commands = parser.add_subparsers(dest="command", required=True, metavar="up|down|status|load|build")
+    for name, text in (
+        ("up", "start a cluster that stays"),
+        ("down", "end it"),
+        ("status", "is it up?"),
+        ("load", "put an image onto its nodes"),
+    ):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--cluster", choices=("auto", "local", "kind"), default="auto", help="provider")
         command.add_argument(
             "--state",
             type=lambda text: Path(text).expanduser().absolute(),
-            default=local.state_directory(),
+            default=detached.state_directory(),
             metavar="DIR",
             help="directory of the local cluster's data, logs and kubeconfig (default: %(default)s)",
         )
         command.add_argument("--quiet", action="store_true", help="print the kubeconfig's path alone")
+        if name == "up":
+            command.add_argument("--nodes", type=int, default=0, help="nodes of a local cluster (default: none)")
+        if name == "load":
+            command.add_argument("archive", type=Path, metavar="IMAGE.tar", help="as `docker save` writes it")
     text = "build the programs of local clusters and cache them"
     command = commands.add_parser("build", help=text, description=text)
     command.add_argument(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.cluster.credentials import Credentials
 
-__all__ = ["Ports", "apiserver", "controller_manager", "etcd", "with_flags"]
+__all__ = ["Ports", "apiserver", "controller_manager", "etcd", "scheduler", "with_flags"]
 
 _SERVICE_RANGE = "10.96.0.0/16"
 # The insecure port of the controller manager, open by default on a fixed number, went away with 1.24.
@@ -21,11 +21,13 @@ _INSECURE_PORT_GONE = (1, 24)
 
 @dataclass(frozen=True)
 class Ports:
-    """TCP ports on 127.0.0.1."""
+    """TCP ports on 127.0.0.1; the API server's on `address`, which nodes reach where there are any."""
 
+    address: str
     etcd: int
     apiserver: int
     controller_manager: int
+    scheduler: int
 
     @property
     def etcd_url(self) -> str:
@@ -33,7 +35,7 @@ class Ports:
 
     @property
     def apiserver_url(self) -> str:
-        return f"https://127.0.0.1:{self.apiserver}"
+        return f"https://{self.address}:{self.apiserver}"
 
 
 def with_flags(binary: Path, flags: Mapping[str, str], extra: Mapping[str, str]) -> list[str]:
@@ -64,7 +66,7 @@ def apiserver(binary: Path, credentials: Credentials, ports: Ports, extra: Mappi
     """Default admission plugins, RBAC, tokens for users and for service accounts."""
     flags = {
         "etcd-servers": ports.etcd_url,
-        "bind-address": "127.0.0.1",
+        "bind-address": ports.address,
         "secure-port": str(ports.apiserver),
         # A loopback address is refused as an endpoint of the `kubernetes` service, and the default asks for
         # a default route, which a machine without network does not have.
@@ -73,6 +75,10 @@ def apiserver(binary: Path, credentials: Credentials, ports: Ports, extra: Mappi
         "tls-cert-file": str(credentials.server_certificate),
         "tls-private-key-file": str(credentials.server_key),
         "client-ca-file": str(credentials.ca_file),
+        "kubelet-client-certificate": str(credentials.kubelet_client_certificate),
+        # Nobody here resolves the names of nodes.
+        "kubelet-preferred-address-types": "InternalIP",
+        "kubelet-client-key": str(credentials.kubelet_client_key),
         "token-auth-file": str(credentials.token_file),
         "service-account-issuer": "https://kubernetes.default.svc",
         "service-account-key-file": str(credentials.service_account_public_key),
@@ -111,3 +117,22 @@ def controller_manager(
     if version < _INSECURE_PORT_GONE:
         flags["port"] = "0"
     return with_flags(binary, flags, extra)
+
+
+def scheduler(
+    binary: Path, credentials: Credentials, ports: Ports, kubeconfig: Path, *, version: tuple[int, int]
+) -> list[str]:
+    """The default scheduler, without the election that a test which stops the API server would make it lose."""
+    flags = {
+        "kubeconfig": str(kubeconfig),
+        "authentication-kubeconfig": str(kubeconfig),
+        "authorization-kubeconfig": str(kubeconfig),
+        "bind-address": "127.0.0.1",
+        "secure-port": str(ports.scheduler),
+        "tls-cert-file": str(credentials.server_certificate),
+        "tls-private-key-file": str(credentials.server_key),
+        "leader-elect": "false",
+    }
+    if version < _INSECURE_PORT_GONE:
+        flags["port"] = "0"
+    return with_flags(binary, flags, {})

@@ -1,7 +1,7 @@
-"""A control plane of plain processes on 127.0.0.1: etcd, kube-apiserver, kube-controller-manager.
+"""A control plane of plain processes: etcd, kube-apiserver, kube-controller-manager and, for nodes, kube-scheduler.
 
 Starts them in order, waits until each is really ready, restarts single ones for fault tests, ends them.
-Not responsible for where the binaries come from, nor for nodes: nothing here runs a Pod.
+Not responsible for where the binaries come from, nor for nodes, which are in `nodes`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ import json
 import secrets
 import shutil
 import socket
-import ssl
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.cluster import commands
 from tests.cluster.api import Endpoint
@@ -30,13 +29,13 @@ from tests.cluster.credentials import (
 )
 from tests.cluster.errors import ClusterError
 from tests.cluster.processes import Lifetime, Process
-from tests.cluster.progress import tail
+from tests.cluster.waiting import wait_until
 
-__all__ = ["CONTEXT", "NAMES", "ControlPlane", "Flags", "free_ports", "wait_until"]
+__all__ = ["CONTEXT", "NAMES", "SCHEDULER", "ControlPlane", "Flags", "free_ports"]
 
 CONTEXT = "metrics-storage-local"
 NAMES = ("etcd", "kube-apiserver", "kube-controller-manager")  # in the order of starting
-READY_SECONDS = 60.0
+SCHEDULER = "kube-scheduler"
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,7 @@ class ControlPlane:
         lifetime: Lifetime,
         flags: Flags,
     ) -> None:
+        self.names = (*NAMES, SCHEDULER) if credentials.node_tokens else NAMES
         self.state = state
         self.binaries = binaries
         self.ports = ports
@@ -70,18 +70,28 @@ class ControlPlane:
         self._running: dict[str, Process] = {}
 
     @classmethod
-    def launch(cls, state: Path, binaries: Binaries, lifetime: Lifetime, flags: Flags | None = None) -> ControlPlane:
+    def launch(
+        cls,
+        state: Path,
+        binaries: Binaries,
+        lifetime: Lifetime,
+        flags: Flags | None = None,
+        *,
+        address: str = "127.0.0.1",
+        nodes: Sequence[str] = (),
+    ) -> ControlPlane:
         """Start a new one in the empty or absent directory `state` and wait until it can be used.
 
+        With the names of `nodes` that are to join, these have users, and there is a scheduler.
         Raises ClusterError, with the end of the guilty log, and leaves no process when that fails.
         """
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        ports = Ports(*free_ports(len(NAMES)))
-        credentials = create_credentials(state / "credentials")
+        ports = Ports(address, *free_ports(len(NAMES) + 1))
+        credentials = create_credentials(state / "credentials", [address], nodes)
         plane = cls(state, binaries, ports, credentials, lifetime=lifetime, flags=flags or Flags())
         plane._write_kubeconfigs()
         try:
-            for name in NAMES:
+            for name in plane.names:
                 plane.start(name)
         except BaseException:
             plane.kill_all()
@@ -115,7 +125,7 @@ class ControlPlane:
 
     def kill_all(self) -> None:
         """End all processes at once: what they store is thrown away, so there is nothing to finish."""
-        for name in reversed(NAMES):
+        for name in reversed(self.names):
             process = self._running.pop(name, None)
             if process is not None:
                 process.stop(kill=True)
@@ -128,23 +138,33 @@ class ControlPlane:
     @property
     def admin(self) -> Endpoint:
         """The API server, as a member of system:masters."""
-        return Endpoint(self.ports.apiserver, self.credentials.ca_file, self.credentials.admin_token)
+        return Endpoint(
+            self.ports.apiserver, self.credentials.ca_file, self.credentials.admin_token, self.ports.address
+        )
 
     def describe(self) -> dict[str, object]:
         """What `status` tells about it."""
         return {**asdict(self.ports), "version": ".".join(map(str, self.binaries.version))}
 
     def _write_kubeconfigs(self) -> None:
-        authority = authority_data(self.credentials.ca_file)
         for path, token in (
             (self.kubeconfig, self.credentials.admin_token),
             (self._manager_kubeconfig, self.credentials.controller_manager_token),
+            (self._scheduler_kubeconfig, self.credentials.scheduler_token),
         ):
-            write_private(path, kubeconfig(CONTEXT, self.ports.apiserver_url, authority, token))
+            write_private(path, self.kubeconfig_of(token))
+
+    def kubeconfig_of(self, token: str) -> dict[str, Any]:
+        """What a kubeconfig holds for the user of a token."""
+        return kubeconfig(CONTEXT, self.ports.apiserver_url, authority_data(self.credentials.ca_file), token)
 
     @property
     def _manager_kubeconfig(self) -> Path:
         return self.credentials.directory / "controller-manager.kubeconfig"
+
+    @property
+    def _scheduler_kubeconfig(self) -> Path:
+        return self.credentials.directory / "scheduler.kubeconfig"
 
     def _command(self, name: str) -> list[str]:
         binary = self.binaries.path(name)
@@ -152,6 +172,10 @@ class ControlPlane:
             return commands.etcd(binary, self.state / "etcd", self.ports)
         if name == "kube-apiserver":
             return commands.apiserver(binary, self.credentials, self.ports, self._flags.apiserver)
+        if name == SCHEDULER:
+            return commands.scheduler(
+                binary, self.credentials, self.ports, self._scheduler_kubeconfig, version=self.binaries.version
+            )
         return commands.controller_manager(
             binary,
             self.credentials,
@@ -166,7 +190,13 @@ class ControlPlane:
             return self._etcd_healthy
         if name == "kube-apiserver":
             return lambda: self.admin.request("GET", "/readyz", timeout=5)[0] == 200
+        if name == SCHEDULER:
+            return self._scheduler_healthy
         return self._controllers_work
+
+    def _scheduler_healthy(self) -> bool:
+        scheduler = Endpoint(self.ports.scheduler, self.credentials.ca_file, token="")
+        return scheduler.request("GET", "/healthz", timeout=5)[0] == 200
 
     def _controllers_work(self) -> bool:
         manager = Endpoint(self.ports.controller_manager, self.credentials.ca_file, token="")
@@ -183,33 +213,6 @@ class ControlPlane:
             return bool(json.loads(connection.getresponse().read()).get("health") == "true")
         finally:
             connection.close()
-
-
-def wait_until(what: str, probe: Callable[[], bool], process: Process, seconds: float = READY_SECONDS) -> None:
-    """Wait until `probe` is true; refused connections and unfinished answers count as not yet.
-
-    Raises ClusterError with the end of the log as soon as the process has ended or the time is over.
-    """
-    end = time.monotonic() + seconds
-    last: Exception | None = None
-    while True:
-        try:
-            if probe():
-                return
-        except ssl.SSLCertVerificationError as exc:
-            raise ClusterError(f"{what}: {exc}; another server may have taken its port") from exc
-        except (OSError, http.client.HTTPException, ValueError) as exc:
-            last = exc
-        if not process.alive():
-            raise ClusterError(
-                f"{process.name} ended instead of serving; the end of {process.log}:\n{tail(process.log)}"
-            )
-        if time.monotonic() > end:
-            raise ClusterError(
-                f"waited {seconds:g} s in vain until {what} (last: {last}); the end of {process.log}:\n"
-                f"{tail(process.log)}"
-            )
-        time.sleep(0.05)
 
 
 def free_ports(count: int) -> list[int]:
@@ -236,6 +239,6 @@ def free_ports(count: int) -> list[int]:
 
 
 def _known(name: str) -> str:
-    if name not in NAMES:
-        raise ClusterError(f"there is no process {name!r} in a local cluster, only {', '.join(NAMES)}")
+    if name not in (*NAMES, SCHEDULER):
+        raise ClusterError(f"there is no process {name!r} in a local cluster, only {', '.join((*NAMES, SCHEDULER))}")
     return name

@@ -16,9 +16,10 @@ from typing import Any
 from tests.cluster.api import Endpoint
 from tests.cluster.binaries import CRD_SERVER, cached
 from tests.cluster.commands import with_flags
-from tests.cluster.control_plane import ControlPlane, free_ports, wait_until
+from tests.cluster.control_plane import ControlPlane, free_ports
 from tests.cluster.errors import ClusterError
 from tests.cluster.processes import Process
+from tests.cluster.waiting import wait_until
 
 __all__ = ["CrdServer", "running_crd_server"]
 

@@ -11,8 +11,8 @@ import json
 import os
 import secrets
 import subprocess
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ _DAYS = "3650"
 # First address of --service-cluster-ip-range: Pods reach the API server by it.
 SERVICE_ADDRESS = "10.96.0.1"
 
-_REQUEST = f"""\
+_REQUEST = """\
 [req]
 distinguished_name = name
 prompt = no
@@ -40,9 +40,14 @@ keyUsage = critical,digitalSignature
 extendedKeyUsage = serverAuth
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
-subjectAltName = IP:127.0.0.1,IP:{SERVICE_ADDRESS},DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,\
-DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local
+subjectAltName = {names}
+[client]
+basicConstraints = critical,CA:FALSE
+keyUsage = critical,digitalSignature
+extendedKeyUsage = clientAuth
 """
+_NAMES = ("localhost", "kubernetes", *(f"kubernetes.default{rest}" for rest in ("", ".svc", ".svc.cluster.local")))
+_KUBELET_CLIENT = "/O=system:masters/CN=kube-apiserver-kubelet-client"
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ class Credentials:
     directory: Path
     admin_token: str
     controller_manager_token: str
+    scheduler_token: str = ""
+    node_tokens: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ca_file(self) -> Path:
@@ -70,6 +77,15 @@ class Credentials:
         return self.directory / "server.key"
 
     @property
+    def kubelet_client_certificate(self) -> Path:
+        """What the API server shows to kubelets."""
+        return self.directory / "kubelet-client.crt"
+
+    @property
+    def kubelet_client_key(self) -> Path:
+        return self.directory / "kubelet-client.key"
+
+    @property
     def service_account_key(self) -> Path:
         return self.directory / "service-account.key"
 
@@ -82,18 +98,24 @@ class Credentials:
         return self.directory / "tokens.csv"
 
 
-def create_credentials(directory: Path) -> Credentials:
-    """Make an authority, a server certificate for 127.0.0.1, a key for service accounts and two users.
+def create_credentials(directory: Path, addresses: Sequence[str] = (), nodes: Sequence[str] = ()) -> Credentials:
+    """Make an authority, a certificate for the API server, a key for service accounts, and users.
 
-    The users are `admin` (group system:masters) and `system:kube-controller-manager`. Raises ClusterError
-    where openssl is absent or fails.
+    The certificate is for 127.0.0.1 and `addresses`. Users are `admin` (group system:masters), the controller
+    manager, the scheduler and one for each node. Raises ClusterError where openssl is absent or fails.
     """
     directory.mkdir(mode=0o700, parents=True)
-    made = Credentials(directory, secrets.token_hex(24), secrets.token_hex(24))
+    made = Credentials(
+        directory,
+        admin_token=secrets.token_hex(24),
+        controller_manager_token=secrets.token_hex(24),
+        scheduler_token=secrets.token_hex(24),
+        node_tokens={node: secrets.token_hex(24) for node in nodes},
+    )
+    names = [f"IP:{address}" for address in ("127.0.0.1", SERVICE_ADDRESS, *addresses)]
     config = directory / "openssl.cnf"
-    config.write_text(_REQUEST)
-    request = directory / "server.csr"
-    for key in (made.ca_key, made.server_key, made.service_account_key):
+    config.write_text(_REQUEST.format(names=",".join([*names, *(f"DNS:{name}" for name in _NAMES)])))
+    for key in (made.ca_key, made.server_key, made.kubelet_client_key, made.service_account_key):
         _openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", str(key))
         key.chmod(0o600)
     # 1.20 derives no public key from a private one in PKCS #8.
@@ -102,17 +124,16 @@ def create_credentials(directory: Path) -> Credentials:
         *("req", "-x509", "-new", "-config", str(config), "-extensions", "authority", "-days", _DAYS),
         *("-key", str(made.ca_key), "-out", str(made.ca_file)),
     )
-    _openssl("req", "-new", "-config", str(config), "-key", str(made.server_key), "-out", str(request))
-    _openssl(
-        *("x509", "-req", "-in", str(request), "-CA", str(made.ca_file), "-CAkey", str(made.ca_key)),
-        *("-CAcreateserial", "-days", _DAYS, "-extfile", str(config), "-extensions", "server"),
-        *("-out", str(made.server_certificate)),
-    )
-    write_private(
-        made.token_file,
-        f'{made.admin_token},admin,admin,"system:masters"\n'
-        f"{made.controller_manager_token},system:kube-controller-manager,system:kube-controller-manager\n",
-    )
+    _sign(made, config, "server", made.server_key, made.server_certificate)
+    _sign(made, config, "client", made.kubelet_client_key, made.kubelet_client_certificate, _KUBELET_CLIENT)
+    users = {
+        "system:kube-controller-manager": made.controller_manager_token,
+        "system:kube-scheduler": made.scheduler_token,
+    }
+    lines = [f'{made.admin_token},admin,admin,"system:masters"']
+    lines += [f"{token},{user},{user}" for user, token in users.items()]
+    lines += [f'{token},system:node:{node},{node},"system:nodes"' for node, token in made.node_tokens.items()]
+    write_private(made.token_file, "".join(f"{line}\n" for line in lines))
     return made
 
 
@@ -142,6 +163,17 @@ def write_private(path: Path, content: str | dict[str, Any]) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
+
+
+def _sign(made: Credentials, config: Path, extensions: str, key: Path, certificate: Path, subject: str = "") -> None:
+    request = certificate.with_suffix(".csr")
+    who = ["-subj", subject] if subject else []
+    _openssl("req", "-new", "-config", str(config), "-key", str(key), "-out", str(request), *who)
+    _openssl(
+        *("x509", "-req", "-in", str(request), "-CA", str(made.ca_file), "-CAkey", str(made.ca_key)),
+        *("-CAcreateserial", "-days", _DAYS, "-extfile", str(config), "-extensions", extensions),
+        *("-out", str(certificate)),
+    )
 
 
 def _openssl(*arguments: str) -> None:

@@ -1,6 +1,6 @@
 """The provider "kind": a cluster in containers, created for a session or detached, under one fixed name.
 
-Every command goes through a runner that unit tests replace. Not responsible for loading images.
+Every command goes through a runner that unit tests replace. Not responsible for making images.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from subprocess import CompletedProcess
 from tests.cluster.errors import ClusterError
 from tests.cluster.handle import Cluster
 
-__all__ = ["CONTEXT", "NAME", "Runner", "down", "exists", "obstacle", "run", "session_cluster", "up"]
+__all__ = ["CONTEXT", "NAME", "Runner", "down", "exists", "load", "obstacle", "run", "session_cluster", "up"]
 
 NAME = "metrics-storage-test"
 CONTEXT = f"kind-{NAME}"
@@ -71,6 +71,11 @@ def up(kubeconfig: Path, reason: str, runner: Runner = run) -> tuple[Cluster, st
         return handle, "it is already up"
     _create(kubeconfig, runner)
     return handle, "started"
+
+
+def load(archive: Path, runner: Runner = run) -> None:
+    """Put an image, as `docker save` writes it, onto the nodes of the cluster of our name."""
+    _kind(runner, 300, "load", "image-archive", str(archive), f"--name={NAME}")
 
 
 def down(runner: Runner = run) -> str:

@@ -1,13 +1,12 @@
-"""The provider "local": a control plane of processes, for one test session or detached.
+"""The provider "local": a cluster of processes, for one test session.
 
-A session's cluster lives in a temporary directory and dies with the process that started it. A detached one
-(`up`, `down`) lives in a state directory until it is taken down. Not responsible for the processes' flags.
+It lives in a temporary directory and dies with the process that started it. Clusters that stay are in `detached`.
+Not responsible for the processes' flags.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -16,15 +15,21 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tests.cluster.binaries import find_binaries
-from tests.cluster.control_plane import CONTEXT, NAMES, ControlPlane, Flags
-from tests.cluster.errors import ClusterError
+from tests.cluster.binaries import Binaries, find_binaries
+from tests.cluster.control_plane import CONTEXT, ControlPlane, Flags
 from tests.cluster.handle import Cluster
-from tests.cluster.processes import Identity, Process
+from tests.cluster.nodes import control_groups
+from tests.cluster.nodes.commands import ensure_programs
+from tests.cluster.nodes.fabric import Fabric
+from tests.cluster.nodes.images import write_images
+from tests.cluster.nodes.node import ClusterNode, node_name
+from tests.cluster.processes import Identity, Lifetime
 
-__all__ = ["LocalCluster", "down", "session_cluster", "state_directory", "status", "up"]
+__all__ = ["MARKER", "LocalCluster", "launch", "session_cluster"]
 
-_MARKER = "cluster.json"
+MARKER = "cluster.json"
+"""Says whose a state directory is."""
+
 _SESSION_PREFIX = "metrics-storage-cluster-"
 
 
@@ -33,6 +38,7 @@ class LocalCluster(Cluster):
     """A local cluster whose processes can be stopped, started and signalled, one by one."""
 
     plane: ControlPlane = field(repr=False, compare=False, kw_only=True)
+    nodes: tuple[ClusterNode, ...] = field(default=(), repr=False, compare=False, kw_only=True)
 
     def stop(self, name: str, *, timeout: float = 10.0) -> None:
         """End "etcd", "kube-apiserver" or "kube-controller-manager"; by SIGKILL after `timeout` seconds."""
@@ -48,120 +54,46 @@ class LocalCluster(Cluster):
 
 
 @contextlib.contextmanager
-def session_cluster(reason: str, flags: Flags | None = None) -> Iterator[LocalCluster]:
-    """A cluster for the time of the `with` block, which even a SIGKILL of this process ends."""
+def session_cluster(reason: str, flags: Flags | None = None, *, nodes: int = 0) -> Iterator[LocalCluster]:
+    """A cluster for the time of the `with` block, which even a SIGKILL of this process ends.
+
+    Without nodes nothing runs a Pod.
+    """
     _sweep_sessions()
     binaries = find_binaries()
     state = Path(tempfile.mkdtemp(prefix=_SESSION_PREFIX))
     try:
-        (state / _MARKER).write_text(json.dumps({"owner": asdict(Identity.of(os.getpid()))}))
-        plane = ControlPlane.launch(state, binaries, "session", flags)
-        try:
-            yield LocalCluster("local", plane.kubeconfig, CONTEXT, reason, plane=plane)
-        finally:
-            plane.kill_all()
+        (state / MARKER).write_text(json.dumps({"owner": asdict(Identity.of(os.getpid()))}))
+        with contextlib.ExitStack() as stack:
+            plane, joined = launch(stack, state, binaries, "session", flags, nodes)
+            yield LocalCluster("local", plane.kubeconfig, CONTEXT, reason, plane=plane, nodes=joined)
     finally:
         shutil.rmtree(state)
 
 
-def state_directory() -> Path:
-    """Where a detached cluster lives unless told otherwise."""
-    base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "metrics-storage" / "cluster"
-
-
-def up(state: Path, reason: str, flags: Flags | None = None) -> tuple[Cluster, str]:
-    """Start a detached cluster in `state`, or find the one that runs there.
-
-    Returns its handle and a sentence about what was done. What a crash or a reboot left behind is cleaned
-    away first. Raises ClusterError when `state` holds something else, or the start fails.
-    """
-    with _locked(state):
-        handle = Cluster("local", state / "kubeconfig", CONTEXT, reason)
-        left = _left_in(state)
-        if left is not None and left.get("ready") and all(_alive(state).values()):
-            return handle, "it is already up"
-        if left is not None:
-            _clean(state)
-        binaries = find_binaries()
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        marker = state / _MARKER
-        # First of all, so that whatever happens next, this directory is known as ours.
-        marker.write_text(json.dumps({"ready": False}))
-        try:
-            plane = ControlPlane.launch(state, binaries, "detached", flags)
-            marker.write_text(json.dumps({"ready": True, **plane.describe()}))
-        except BaseException:
-            _clean(state)
-            raise
-        return (
-            handle,
-            "started" if left is None else "cleaned up what was left of an earlier one, and started",
-        )
-
-
-def down(state: Path) -> str:
-    """End a detached cluster and delete its state; says what was done."""
-    with _locked(state):
-        if _left_in(state) is None:
-            return "nothing is up"
-        running = [name for name, alive in _alive(state).items() if alive]
-        _clean(state)
-        return f"ended {', '.join(running)}" if running else "nothing ran any more, removed what was left"
-
-
-def status(state: Path) -> tuple[bool, str]:
-    """Whether the detached cluster is up, and a text about it."""
-    left = _left_in(state)
-    if left is None:
-        return False, f"not up (no state in {state})"
-    alive = _alive(state)
-    lines = [f"{name}: {'running' if runs else 'not running'}" for name, runs in alive.items()]
-    complete = bool(left.get("ready")) and all(alive.values())
-    lines.append(
-        f"kubeconfig: {state / 'kubeconfig'}" if complete else "incomplete: `up` starts anew, `down` cleans up"
-    )
-    return complete, "\n".join(lines)
-
-
-def _left_in(state: Path) -> dict[str, object] | None:
-    """The marker's content; None when the directory is absent or empty. Refuses directories of others."""
-    try:
-        if not any(state.iterdir()):
-            return None
-        content = json.loads((state / _MARKER).read_text())
-        return content if isinstance(content, dict) else {}
-    except FileNotFoundError:
-        if state.exists():
-            raise ClusterError(
-                f"{state} is not empty and has no {_MARKER}: it is not a cluster's state and stays as it is; "
-                "choose another directory by --state"
-            ) from None
-        return None
-    except ValueError:
-        return {}  # cut off by a crash
-
-
-def _alive(state: Path) -> dict[str, bool]:
-    found = {name: Process.find(name, state) for name in NAMES}
-    return {name: process is not None and process.alive() for name, process in found.items()}
-
-
-def _clean(state: Path) -> None:
-    for name in reversed(NAMES):
-        process = Process.find(name, state)
-        if process is not None:
-            process.stop(kill=True)
-    shutil.rmtree(state)
-
-
-@contextlib.contextmanager
-def _locked(state: Path) -> Iterator[None]:
-    """One `up` or `down` at a time; the lock lies beside the directory, which comes and goes."""
-    state.parent.mkdir(parents=True, exist_ok=True)
-    with (state.parent / f"{state.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def launch(
+    stack: contextlib.ExitStack, state: Path, binaries: Binaries, lifetime: Lifetime, flags: Flags | None, nodes: int
+) -> tuple[ControlPlane, tuple[ClusterNode, ...]]:
+    """Start everything in the directory `state`; the stack ends it."""
+    if not nodes:
+        plane = ControlPlane.launch(state, binaries, lifetime, flags)
+        stack.callback(plane.kill_all)
+        return plane, ()
+    ensure_programs()
+    fabric = Fabric.launch(state, lifetime)
+    stack.callback(fabric.stop)
+    names = [node_name(number) for number in range(1, nodes + 1)]
+    plane = ControlPlane.launch(state, binaries, lifetime, flags, address=fabric.plan.machine, nodes=names)
+    stack.callback(plane.kill_all)
+    images = write_images(state / "images")
+    joined = [ClusterNode(number, state / name, fabric, lifetime) for number, name in enumerate(names, 1)]
+    for node in joined:
+        stack.callback(node.stop)
+        node.install(plane)
+        node.start()
+        for image in images:
+            node.load_image(image)
+    return plane, tuple(joined)
 
 
 def _sweep_sessions() -> None:
@@ -170,8 +102,9 @@ def _sweep_sessions() -> None:
         try:
             if state.stat().st_uid != os.getuid():
                 continue
-            owner = Identity(**json.loads((state / _MARKER).read_text())["owner"])
+            owner = Identity(**json.loads((state / MARKER).read_text())["owner"])
         except (OSError, ValueError, TypeError, KeyError):
             continue  # somebody else's, or a session that is just beginning
         if not owner.alive():
+            control_groups.sweep(state)
             shutil.rmtree(state, ignore_errors=True)

@@ -16,7 +16,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -119,7 +119,14 @@ class Process:
         self._child = child  # to be reaped; None when found by its pid file
 
     @classmethod
-    def spawn(cls, name: str, argv: Sequence[str], directory: Path, lifetime: Lifetime) -> Process:
+    def spawn(
+        cls,
+        name: str,
+        argv: Sequence[str],
+        directory: Path,
+        lifetime: Lifetime,
+        environment: Mapping[str, str] | None = None,
+    ) -> Process:
         """Start it in a session of its own, so that Ctrl-C at the terminal reaches only its owner."""
         with (directory / f"{name}.log").open("ab") as log:
             try:
@@ -128,6 +135,7 @@ class Process:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
+                    env=environment,
                     start_new_session=True,
                     # Safe: see die_with_parent.
                     preexec_fn=die_with_parent() if lifetime == "session" else None,  # noqa: PLW1509

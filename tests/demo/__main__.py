@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from tests.cluster import Cluster, ClusterError, kind, local
+from tests.cluster import Cluster, ClusterError, detached, kind
 from tests.cluster.binaries import find_binaries
 from tests.cluster.choice import Choice, Wish, choose
 from tests.demo.errors import DemoError
@@ -83,7 +83,7 @@ def _start_cluster(screen: Screen, state: State, choice: Choice) -> Cluster:
             return kind.up(state.root / "kubeconfig", choice.reason)[0]
     find_binaries()  # Where they have to be built this takes minutes, and says so by itself.
     with screen.waiting("starting etcd, kube-apiserver and kube-controller-manager"):
-        return local.up(state.cluster, choice.reason)[0]
+        return detached.up(state.cluster, choice.reason)[0]
 
 
 def _farewell(screen: Screen, shell: Shell, site: Site) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.cluster import kind, local
+from tests.cluster import detached, kind
 from tests.cluster.processes import Process
 from tests.demo.errors import DemoError
 
@@ -29,7 +29,7 @@ _MARKER: Final = "demo.json"
 
 def default_directory() -> Path:
     """Beside that of detached clusters, below the user's state directory."""
-    return local.state_directory().parent / "demo"
+    return detached.state_directory().parent / "demo"
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class State:
         if self._provider() == "kind":
             done.append(f"kind: {kind.down()}")
         if self.cluster.exists():
-            done.append(f"local cluster: {local.down(self.cluster)}")
+            done.append(f"local cluster: {detached.down(self.cluster)}")
         # The marker last: without it nobody would dare to remove the rest.
         for entry in sorted(self.root.iterdir(), key=lambda path: path.name == _MARKER):
             if entry.is_dir() and not entry.is_symlink():

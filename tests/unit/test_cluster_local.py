@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import binaries, commands, local
+from tests.cluster import binaries, commands, detached
 from tests.cluster.control_plane import free_ports
 from tests.cluster.credentials import Credentials, kubeconfig, write_private
 from tests.cluster.errors import ClusterError
@@ -37,7 +37,7 @@ CREDENTIALS = Credentials(Path("/c"), "a", "b")
 @pytest.mark.parametrize(("version", "has_port"), [((1, 20), True), ((1, 36), False)], ids=["1.20", "1.36"])
 def test_the_insecure_port_is_closed_where_it_still_exists(version: tuple[int, int], has_port: bool) -> None:
     argv = commands.controller_manager(
-        Path("kcm"), CREDENTIALS, commands.Ports(1, 2, 3), Path("k"), version=version, extra={}
+        Path("kcm"), CREDENTIALS, commands.Ports("127.0.0.1", 1, 2, 3, 4), Path("k"), version=version, extra={}
     )
     assert ("--port=0" in argv) is has_port
 
@@ -45,7 +45,7 @@ def test_the_insecure_port_is_closed_where_it_still_exists(version: tuple[int, i
 def test_a_given_flag_replaces_the_default_of_its_name() -> None:
     extra = {"leader-elect": "true", "pvclaimbinder-sync-period": "1s"}
     argv = commands.controller_manager(
-        Path("kcm"), CREDENTIALS, commands.Ports(1, 2, 3), Path("k"), version=(1, 20), extra=extra
+        Path("kcm"), CREDENTIALS, commands.Ports("127.0.0.1", 1, 2, 3, 4), Path("k"), version=(1, 20), extra=extra
     )
     assert [flag for flag in argv if "leader-elect" in flag] == ["--leader-elect=true"]
     assert argv[-2:] == ["--port=0", "--pvclaimbinder-sync-period=1s"]
@@ -98,7 +98,7 @@ def test_a_session_process_dies_with_a_killed_owner(tmp_path: Path) -> None:
 
 def test_a_directory_that_is_not_a_cluster_is_never_cleaned(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("three years")
-    for command in (local.down, lambda state: local.up(state, "why")):
+    for command in (detached.down, lambda state: detached.up(state, "why")):
         with pytest.raises(ClusterError, match="it is not a cluster's state and stays as it is"):
             command(tmp_path)
     assert (tmp_path / "thesis.txt").read_text() == "three years"
@@ -109,7 +109,7 @@ def test_down_removes_what_a_crash_left_behind(tmp_path: Path) -> None:
     state.mkdir()
     (state / "cluster.json").write_text("{")
     (state / "etcd.pid").write_text(json.dumps({"boot": "an earlier one", "pid": 1, "started": 0}))
-    assert local.status(state)[0] is False
-    assert local.down(state) == "nothing ran any more, removed what was left"
+    assert detached.status(state)[0] is False
+    assert detached.down(state) == "nothing ran any more, removed what was left"
     assert not state.exists()
-    assert local.down(state) == "nothing is up"
+    assert detached.down(state) == "nothing is up"
