@@ -93,6 +93,8 @@ def launch(
         node.start()
         for image in images:
             node.load_image(image)
+    for node in joined:
+        node.wait_ready(plane.admin)
     return plane, tuple(joined)
 
 

@@ -112,7 +112,7 @@ def kubelet(paths: NodePaths, ca_file: Path, control_group: str) -> dict[str, An
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
         "evictionHard": {"memory.available": "50Mi", "nodefs.available": "0%", "imagefs.available": "0%"},
-        "nodeStatusUpdateFrequency": "5s",
+        "nodeStatusUpdateFrequency": "1s",
         "volumePluginDir": f"{paths.config}/volume-plugins",
     }
 

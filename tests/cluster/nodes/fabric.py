@@ -85,14 +85,16 @@ class Fabric:
         return fabric
 
     def connect(self, pid: int, number: int) -> None:
-        """Give node `number`, whose first process has this pid, its cable, address and default route."""
+        """Give node `number`, whose first process has this pid, its cable and address.
+
+        It gets no default route: what is not on this fabric is unreachable at once, and nothing waits for it.
+        """
         port, inside = f"node{number}", _in_network_of(str(pid))
         run(["ip", "link", "add", port, "netns", self._pid, "type", "veth", "peer", "name", "eth0", "netns", str(pid)])
         self._plug(port)
         run([*inside, "ip", "link", "set", "lo", "up"])
         run([*inside, "ip", "address", "add", f"{self.plan.node(number)}/24", "dev", "eth0"])
         run([*inside, "ip", "link", "set", "eth0", "up"])
-        run([*inside, "ip", "route", "add", "default", "via", self.plan.machine])
 
     def stop(self) -> None:
         """Take the network away."""

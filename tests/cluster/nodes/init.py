@@ -47,7 +47,7 @@ def main() -> int:
     """Run the node until one of its programs ends."""
     spec = Spec.read(Path(sys.argv[1]))
     _mount(spec)
-    _until("the node has its cable", _has_default_route)
+    _until("the node has its cable", _has_route)
     _route_service(spec)
     containerd = _start("containerd", spec.containerd, spec)
     _until("containerd answers", lambda: _answers(spec.containerd_socket))
@@ -66,6 +66,9 @@ def _mount(spec: Spec) -> None:
     _run("mount", "--make-rprivate", "/")
     _run("mount", "--make-rshared", "/")
     _run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
+    # The kubelet looks for containerd at its usual place, too, and for seconds where it is not.
+    Path("/run/containerd").mkdir()
+    Path("/run/containerd/containerd.sock").symlink_to(spec.containerd_socket)
     _run("mount", "--bind", spec.var_lib, "/var/lib")
     _run("mount", "--bind", spec.var_log, "/var/log")
 
@@ -73,6 +76,8 @@ def _mount(spec: Spec) -> None:
 def _route_service(spec: Spec) -> None:
     """Who calls the API server by the address of its Service reaches it; there are no other Services."""
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+    # Whatever has no route is refused before its destination is translated.
+    _run("ip", "route", "add", spec.service_address, "via", spec.api_address)
     for chain in ("PREROUTING", "OUTPUT"):
         _run(
             *("iptables", "--wait", "--table", "nat", "--append", chain),
@@ -81,9 +86,8 @@ def _route_service(spec: Spec) -> None:
         )
 
 
-def _has_default_route() -> bool:
-    lines = Path("/proc/net/route").read_text().splitlines()[1:]
-    return any(line.split()[1] == "00000000" for line in lines)
+def _has_route() -> bool:
+    return any(line.startswith("eth0\t") for line in Path("/proc/net/route").read_text().splitlines())
 
 
 def _answers(path: str) -> bool:

@@ -9,6 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from tests.cluster.api import Endpoint
 from tests.cluster.commands import with_flags
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.credentials import SERVICE_ADDRESS, write_private
@@ -81,6 +82,16 @@ class ClusterNode:
         wait_until(f"{self.name} has namespaces", lambda: has_own_network(_child(process)), process)
         self._fabric.connect(_child(process), self._number)
         wait_until(f"containerd of {self.name} answers", self._containerd_answers, process)
+
+    def wait_ready(self, api: Endpoint) -> None:
+        """Wait until the API server says for the first time that it is ready."""
+        assert self._process is not None
+        wait_until(f"{self.name} is ready", lambda: self._is_ready(api), self._process)
+
+    def _is_ready(self, api: Endpoint) -> bool:
+        _, node = api.request("GET", f"/api/v1/nodes/{self.name}", timeout=5)
+        conditions = node.get("status", {}).get("conditions", [])
+        return ("Ready", "True") in [(entry["type"], entry["status"]) for entry in conditions]
 
     def stop(self) -> None:
         """End all its processes at once, as a power cut would; mounts and network go with them."""
