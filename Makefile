@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CLUSTER ?= auto
 MODE ?= quick
+NODES ?= 1
 
 .PHONY: help
 help: ## Show this list
@@ -68,6 +69,15 @@ faults-tools:
 
 .PHONY: test
 test: lint test-unit test-e2e test-faults ## Everything
+
+.PHONY: cluster-up
+cluster-up: $(READY) ## A cluster that runs Pods and stays, with NODES=1 (CLUSTER=auto|local|kind)
+	@$(BIN)/python -m tests.cluster up --cluster=$(CLUSTER) --nodes=$(NODES)
+	@echo "then: kubectl get nodes; an image for them: $(BIN)/python -m tests.cluster load IMAGE.tar; end: make cluster-down"
+
+.PHONY: cluster-down
+cluster-down: $(READY) ## End that cluster and delete everything that it stored
+	@$(BIN)/python -m tests.cluster down --cluster=$(CLUSTER)
 
 .PHONY: demo
 demo: $(READY) ## Everything shown on this machine, step by step (CLUSTER=auto|local|kind)

@@ -89,8 +89,8 @@ class ClusterNode:
         wait_until(f"{self.name} is ready", lambda: self._is_ready(api), self._process)
 
     def _is_ready(self, api: Endpoint) -> bool:
-        _, node = api.request("GET", f"/api/v1/nodes/{self.name}", timeout=5)
-        conditions = node.get("status", {}).get("conditions", [])
+        status, node = api.request("GET", f"/api/v1/nodes/{self.name}", timeout=5)
+        conditions = node["status"].get("conditions", []) if status == 200 else []
         return ("Ready", "True") in [(entry["type"], entry["status"]) for entry in conditions]
 
     def stop(self) -> None:
