@@ -5,6 +5,7 @@ import copy
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -49,6 +50,15 @@ class World:
         """What a deletion does that is interrupted right after it decided."""
         self.engine.condemn(Identity("runners", "runner-0", UID))
 
+    @contextmanager
+    def holding_claims(self) -> Iterator[None]:
+        """Pods use every claim, and nobody waits long for them to end."""
+        self.api.held = True
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("metrics_storage.controller.reconciler._CLAIM_PATIENCE", 0.05)
+            yield
+        self.api.held = False
+
     @property
     def body(self) -> Object:
         return self.api.storage("runner-0")
@@ -77,7 +87,6 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A world with nothing in it."""
-    monkeypatch.setattr("metrics_storage.controller.reconciler._CLAIM_PATIENCE", 0.05)
     monkeypatch.setattr("metrics_storage.kube.gone._FIRST_LOOK", 0.001)
     for name in ("storage", "quarantine"):
         (tmp_path / name).mkdir()
@@ -97,12 +106,10 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 def test_a_claim_in_use_keeps_the_directory(world: World) -> None:
     world.apply()
     world.reconcile()
-    world.api.held = True
-    with pytest.raises(MetricsStorageError, match="is still in use"):
+    with world.holding_claims(), pytest.raises(MetricsStorageError, match="is still in use"):
         world.finalize()
     assert world.live.is_dir()
     assert world.reason("Ready") == "ClaimInUse"
-    world.api.held = False
     world.finalize()
     assert not world.live.exists()
 
@@ -199,8 +206,7 @@ def test_a_deletion_that_cannot_be_concluded_keeps_its_finalizer(world: World) -
     world.reconcile()
     finalizers = ["metricsstorage.dev/directory"]
     world.body["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": finalizers}
-    world.api.held = True
-    with pytest.raises(MetricsStorageError, match="is still in use"):
+    with world.holding_claims(), pytest.raises(MetricsStorageError, match="is still in use"):
         asyncio.run(world.reconciler.conclude(world.body))
     assert world.body["metadata"]["finalizers"] == finalizers
 
@@ -215,8 +221,7 @@ def test_a_claim_whose_owner_was_taken_away_is_still_waited_for(world: World) ->
     world.apply()
     world.reconcile()
     world.api.objects[CLAIMS, "runners", "runner-0"]["metadata"]["ownerReferences"] = []
-    world.api.held = True
-    with pytest.raises(MetricsStorageError, match="is still in use"):
+    with world.holding_claims(), pytest.raises(MetricsStorageError, match="is still in use"):
         world.finalize()
     assert world.live.is_dir()
 
