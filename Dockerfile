@@ -10,12 +10,16 @@ WORKDIR /src
 RUN python3 -m venv /build && python3 -m venv --without-pip /opt/metrics-storage
 COPY constraints.txt pyproject.toml README.md LICENSE ./
 COPY operator ./operator
-# Whoever has a package index of their own passes it as a secret, which leaves no trace in any layer:
-#   docker build --secret id=pip,src=/etc/pip.conf .
-RUN --mount=type=secret,id=pip,target=/etc/pip.conf /build/bin/pip wheel --wheel-dir /wheels .
-# From the wheels alone. Compiled here, because the file system is read-only where it runs.
-RUN /build/bin/pip --python /opt/metrics-storage/bin/python3 install --no-index --find-links /wheels --compile \
-    metrics-storage-operator
+# Whoever has a package index of their own passes it as a secret, which leaves no trace in any layer, and where it has
+# certificates of its own, those too, with `cert = /run/secrets/ca` in pip.conf:
+#   docker build --secret id=pip,src=/etc/pip.conf --secret id=ca,src=/etc/ssl/certs/ca-certificates.crt .
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
+    /build/bin/pip wheel --wheel-dir /wheels .
+# From the wheels alone. Compiled here, because the file system is read-only where it runs; but not the Kubernetes
+# client's models, of which there are hundreds and a handful is loaded.
+RUN /build/bin/pip --python /opt/metrics-storage/bin/python3 install --no-index --find-links /wheels --no-compile \
+    metrics-storage-operator && \
+    /opt/metrics-storage/bin/python3 -m compileall -q -x '/kubernetes/(aio/)?client/(api|models)/' /opt/metrics-storage/lib
 
 FROM ${BASE_IMAGE}
 ARG VERSION=0.1.0

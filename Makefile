@@ -6,6 +6,7 @@ READY := $(VENV)/.ready
 CLUSTER ?= auto
 MODE ?= quick
 NODES ?= 1
+BASE ?= auto
 
 .PHONY: help
 help: ## Show this list
@@ -69,6 +70,10 @@ faults-tools:
 
 .PHONY: test
 test: lint test-unit test-e2e test-faults ## Everything
+
+.PHONY: image
+image: $(READY) ## The image as build/image.tar, with docker, podman or buildah (BASE=auto|debian|IMAGE)
+	@$(BIN)/python -m tests.image --base=$(BASE)
 
 .PHONY: cluster-up
 cluster-up: $(READY) ## A cluster that runs Pods and stays, with NODES=1 (CLUSTER=auto|local|kind)

@@ -139,7 +139,10 @@ def _parser() -> argparse.ArgumentParser:
     text = "build the programs of local clusters and cache them"
     command = commands.add_parser("build", help=text, description=text)
     command.add_argument(
-        "what", nargs="*", choices=("control-plane", "crd-server", "policy-evaluator", []), help="default: all"
+        "what",
+        nargs="*",
+        choices=("control-plane", "crd-server", "policy-evaluator", "image-base", []),
+        help="default: all",
     )
     command.add_argument("--again", action="store_true", help="build even if they are cached")
     command.add_argument("--quiet", action="store_true", help="report progress and errors only")

@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.cluster.errors import ClusterError
 from tests.cluster.progress import Progress
 
-__all__ = ["PrivateApt", "Source", "debian_sources", "package_names", "parse_sources", "render"]
+__all__ = ["PrivateApt", "Source", "debian_sources", "package_names", "parse_sources", "render", "system_mirror"]
 
 _ETC = Path("/etc/apt")
 
@@ -69,6 +69,15 @@ def package_names(print_uris: str) -> list[str]:
     Its lines are 'URI' name_version_architecture.deb size hash.
     """
     return [match[1] for match in re.finditer(r"^'[^']*' ([^_\s]+)_\S+\.deb \d+", print_uris, re.MULTILINE)]
+
+
+def system_mirror() -> tuple[str, str]:
+    """Where this Debian's packages come from, and its code name; raises ClusterError where this is no Debian."""
+    codename = _codename()
+    found = [source for source in debian_sources(_system_sources(), codename) if codename in source.suites]
+    if not found:
+        raise ClusterError(f"{_ETC} has no source for Debian {codename} main")
+    return found[0].uris[0], codename
 
 
 class PrivateApt:

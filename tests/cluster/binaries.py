@@ -21,6 +21,7 @@ __all__ = ["Binaries", "cache_directory", "cached", "cached_kubectl", "find_bina
 CONTROL_PLANE = "control-plane-r1"
 CRD_SERVER = "crd-server-r1"
 POLICY_EVALUATOR = "policy-evaluator-r1"
+IMAGE_BASE = "image-base-r1"
 
 _NEEDED = ("etcd", "kube-apiserver", "kube-controller-manager")
 

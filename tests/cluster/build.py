@@ -16,8 +16,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster import recipe_control_plane, recipe_crd_server, recipe_policy_evaluator
-from tests.cluster.binaries import CONTROL_PLANE, CRD_SERVER, POLICY_EVALUATOR, cache_directory, cached
+from tests.cluster import recipe_control_plane, recipe_crd_server, recipe_image_base, recipe_policy_evaluator
+from tests.cluster.binaries import (
+    CONTROL_PLANE,
+    CRD_SERVER,
+    IMAGE_BASE,
+    POLICY_EVALUATOR,
+    cache_directory,
+    cached,
+)
 from tests.cluster.errors import ClusterError
 from tests.cluster.progress import Progress
 
@@ -28,15 +35,15 @@ _WAITING_NOTE = 15.0  # seconds between two notes of a builder that waits for an
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one set of programs is made.
+    """How one set of files is made, mostly programs.
 
-    `make(work, out, progress, log)` does `steps` steps in the empty folder `work`, leaves the programs in
+    `make(work, out, progress, log)` does `steps` steps in the empty folder `work`, leaves the files in
     the folder `out`, and returns their version.
     """
 
     name: str
     steps: int
-    programs: tuple[str, ...]
+    files: tuple[str, ...]
     make: Callable[[Path, Path, Progress, Path], str]
 
 
@@ -49,6 +56,7 @@ RECIPES = {
         *(POLICY_EVALUATOR, recipe_policy_evaluator.STEPS),
         *(recipe_policy_evaluator.PROGRAMS, recipe_policy_evaluator.make),
     ),
+    "image-base": Recipe(IMAGE_BASE, recipe_image_base.STEPS, recipe_image_base.FILES, recipe_image_base.make),
 }
 
 
@@ -81,7 +89,7 @@ def _build(recipe: Recipe, progress: Progress) -> Path:
     out.mkdir(parents=True)
     try:
         version = recipe.make(work, out, progress, log)
-        missing = [name for name in recipe.programs if not os.access(out / name, os.X_OK)]
+        missing = [name for name in recipe.files if not (out / name).is_file()]
         if missing:
             raise ClusterError(f"{progress.job}: the build made no {', '.join(missing)}; see {log}")
         final = cache / f"{recipe.name}-{version}-{platform.machine()}"

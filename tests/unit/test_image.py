@@ -1,0 +1,90 @@
+"""How the image is ordered and looked into. That it runs is tests/node's matter."""
+
+import io
+import json
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.image import pip_settings
+from tests.image.contents import Contents, read_contents
+
+CONFIG = {"User": "0:0", "Entrypoint": ["metrics-storage"]}
+PROGRAM = "opt/metrics-storage/bin/metrics-storage"
+
+
+def test_settings_of_the_environment_count_more_and_only_the_way_to_packages_is_taken() -> None:
+    listing = "global.index-url='one'\n:env:.index-url='two'\nglobal.user='true'\ninstall.proxy='x'\n:env:.cert='/ca'\n"
+    settings = pip_settings.parse_listing(listing)
+    assert settings == {"index-url": "two", "user": "true", "cert": "/ca"}
+    assert pip_settings.render(settings).split() == [
+        "[global]",
+        "index-url",
+        "=",
+        "two",
+        "cert",
+        "=",
+        "/run/secrets/ca",
+    ]
+    assert pip_settings.certificates(settings) == Path("/ca")
+    assert pip_settings.certificates({}) is None
+
+
+def test_a_value_of_several_lines_stays_one_value() -> None:
+    settings = pip_settings.parse_listing("global.extra-index-url='\\none\\ntwo'\n")
+    assert settings == {"extra-index-url": "\none\ntwo"}
+
+
+def test_the_size_is_that_of_what_is_there_in_the_end(tmp_path: Path) -> None:
+    archive = save(tmp_path, {"usr/bin/sh": 10, "usr/lib/a": 5}, {PROGRAM: 7, "usr/lib/.wh.a": 0, "usr/bin/sh": 3})
+    contents = read_contents(archive)
+    assert contents.files == {"usr/bin/sh": 3, PROGRAM: 7}
+    assert (contents.size, contents.ours) == (10, 7)
+    assert list(contents.faults()) == []
+
+
+def test_the_largest_packages_are_named(tmp_path: Path) -> None:
+    base = "opt/metrics-storage/lib/python3.11/site-packages"
+    contents = read_contents(save(tmp_path, {f"{base}/kopf/a.py": 1, f"{base}/kopf/b.py": 2, f"{base}/yaml/c.py": 1}))
+    assert contents.largest(1) == [("kopf", 3)]
+
+
+@pytest.mark.parametrize(
+    ("files", "config", "fault"),
+    [
+        ({PROGRAM: 1, "usr/bin/gcc": 1}, CONFIG, "/usr/bin/gcc builds"),
+        ({PROGRAM: 1, "opt/metrics-storage/bin/pip": 1}, CONFIG, "pip builds or installs"),
+        ({PROGRAM: 1}, {**CONFIG, "User": "operator"}, "'operator' is no number"),
+        ({PROGRAM: 1}, {**CONFIG, "Entrypoint": ["sh"]}, "entry point"),
+        ({}, CONFIG, "no metrics-storage"),
+    ],
+)
+def test_what_must_not_be_in_an_image_is_found(files: dict[str, int], config: dict[str, Any], fault: str) -> None:
+    (found,) = Contents(config, files).faults()
+    assert fault in found
+
+
+def save(directory: Path, *layers: Mapping[str, int]) -> Path:
+    """An archive as `docker save` writes it, of files with these sizes."""
+    archive = directory / "image.tar"
+    names = [f"{number}/layer.tar" for number in range(len(layers))]
+    manifest = [{"Config": "config.json", "RepoTags": ["x:1"], "Layers": names}]
+    with tarfile.open(archive, "w") as out:
+        _add(out, "manifest.json", json.dumps(manifest).encode())
+        _add(out, "config.json", json.dumps({"config": CONFIG}).encode())
+        for name, files in zip(names, layers, strict=True):
+            content = io.BytesIO()
+            with tarfile.open(fileobj=content, mode="w") as layer:
+                for path, size in files.items():
+                    _add(layer, path, bytes(size))
+            _add(out, name, content.getvalue())
+    return archive
+
+
+def _add(out: tarfile.TarFile, name: str, data: bytes) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(data)
+    out.addfile(entry, io.BytesIO(data))
