@@ -131,7 +131,8 @@ def test_a_full_quarantine_volume_keeps_the_source_until_there_is_room(
         frozen = operator.storage_root / ".metrics-storage" / "frozen" / storage["metadata"]["uid"]
         assert (frozen / "large").stat().st_size == 8 << 20
         subprocess.run(["mount", "-o", "remount,size=64m", small], check=True)
-        runners.wait_condition("runner-0", "Quarantined")
+        # The operator looks again some 20 s after it last found no room.
+        runners.wait_condition("runner-0", "Quarantined", seconds=60)
         eventually(lambda: not frozen.exists(), seconds=20, what="the source is removed")
         operator.stop()
     finally:
