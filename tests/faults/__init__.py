@@ -12,4 +12,5 @@
 | `ledger`, `footprints` | judge the calls: what was promised before it was durable; what was touched that must not be |
 | `campaign`, `power`, `images` | the loops over all points, on real file systems that lose power |
 | `mutants`, `mutation`, `trials`, `naive` | engines that are broken on purpose, each of which the above must notice |
+| `unit_trial` | unit tests of single steps, for mutants that something else behind the step makes up for |
 """

@@ -2,7 +2,7 @@
 
 A mutant is a change of source text in one function, applied when the driver imports the engine (`mutation`). Only
 data: imports nothing of the engine. `by` names the trials (see `trials`) that are known to notice it, the quickest
-first; `survives` says why none can, where the step is truly redundant for the promises.
+first. Where something else behind a step keeps the promises too, that is a unit test of the step itself.
 """
 
 from dataclasses import dataclass
@@ -25,16 +25,16 @@ class Mutant:
 
     name: str
     changes: tuple[Change, ...]
-    by: tuple[str, ...] = ()
-    survives: str = ""
+    by: tuple[str, ...]
 
 
 _ENGINE: Final = "metrics_storage.engine."
+_UNIT: Final = "tests/unit/engine/"
 
 
-def _mutant(name: str, where: str, old: str, new: str, *by: str, survives: str = "") -> Mutant:
+def _mutant(name: str, where: str, old: str, new: str, *by: str) -> Mutant:
     module, _, function = where.rpartition(".")
-    return Mutant(name, (Change(_ENGINE + module, function, old, new),), by, survives)
+    return Mutant(name, (Change(_ENGINE + module, function, old, new),), by)
 
 
 _FLUSHES: Final = (
@@ -51,8 +51,8 @@ _FLUSHES: Final = (
     _mutant("doubt without consequence", "volume.check", "if self._in_doubt:", "if False:", "deaths"),
     _mutant("no doubt at the start", "volume.__init__", "self._in_doubt = True", "self._in_doubt = False", "deaths"),
     _mutant("no doubt after the lock", "volume.lock", "self.doubt()", "pass",
-            survives="nothing is looked at between opening and locking today; it guards against a predecessor that "
-                     "lives until then, once something is"),
+            _UNIT + "test_volume.py::"
+            "test_what_a_predecessor_wrote_until_the_lock_is_flushed_before_anything_is_concluded"),
     _mutant("no doubt after an error", "engine.doubtful", "self.storage.doubt()", "pass", "errors"),
     _mutant("no doubt after an error while archiving", "quarantine._errors", "self._volume.doubt()", "pass", "errors"),
 )  # fmt: skip
@@ -98,8 +98,8 @@ _VERIFICATION: Final = (
             "archive rots while it is written"),
     _mutant("digests written and read are not compared", "quarantine._verify",
             "if written and (written", "if False and (written",
-            survives="the trailer's digests, every member's and the source itself are compared all the same; it says "
-                     "sooner and more clearly that a disk gives back another file than was written"),
+            _UNIT + "test_quarantine_store.py::"
+            "test_a_disk_that_gives_back_another_file_than_was_written_is_not_trusted"),
     _mutant("source is not read again", "quarantine._verify", "if differences:", "if False:",
             "source is written to after it was archived"),
     _mutant("taken commit is not compared with its source", "quarantine._take",
@@ -108,7 +108,8 @@ _VERIFICATION: Final = (
     _mutant("unclean archive is taken for a clean one", "engine.archive", "if committed.archive.clean:", "if True:",
             "source is written to while it is archived"),
     _mutant("unclean commit is taken", "quarantine._take", "if not verified.clean:", "if False:",
-            survives="the engine looks again before it says Verified; a provisional archive would only be met twice"),
+            _UNIT + "test_quarantine_store.py::"
+            "test_a_provisional_commit_whose_end_was_not_recorded_is_kept_and_never_taken_for_the_final_one"),
     _mutant("archive's digest is not checked before its source is condemned", "engine._condemn",
             "self.archives.check(record.quarantine.archive)", "pass", "archive rots before its source is condemned"),
     _mutant("digests differ without consequence", "quarantine.check", "if found != expected:", "if False:",
@@ -144,8 +145,7 @@ _PRECONDITIONS: Final = (
     _mutant("links are followed to the directory", "durable.opened_directory",
             "open_beneath(dir_fd, os.fsencode(name), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)",
             "os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=dir_fd)",
-            survives="the inode in the journal gives a link away as well; that nothing is even opened through one is "
-                     "shown in tests/unit"),
+            _UNIT + "test_durable.py::test_a_link_in_place_of_a_directory_is_not_opened"),
     _mutant("unknown directory is adopted", "engine.ensure", "if self._directories.exists_live(identity):", "if False:",
             "a strangers directory stands there before"),
     _mutant("latched, but removed without archive", "engine.condemn", "if record.must_be_archived:", "if False:",

@@ -1,4 +1,4 @@
-"""What a mutant is tried with, by name: undisturbed lives, attacks, deaths, errors, power cuts.
+"""What a mutant is tried with, by name: undisturbed lives, attacks, deaths, errors, power cuts, unit tests.
 
 The same that the real engine must pass; the first broken promise ends a trial.
 """
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.faults import attacks, campaign
+from tests.faults import attacks, campaign, unit_trial
 from tests.faults.calls import REMOVALS, RENAMES, Call
 from tests.faults.campaign import Point
 from tests.faults.lives import LIVES
@@ -21,14 +21,16 @@ Trial = Callable[[Zygote, Path], str | None]
 NAIVE_LIFE: Final = "first quarantine"
 
 
-def trials_of(name: str) -> Trial:
-    """The trial of a name: life, power, an attack, or `<life> deaths|errors|linking`."""
+def trial_of(name: str, mutant: str) -> Trial:
+    """The trial of a name: life, power, an attack, `<life> deaths|errors|linking`, or a unit test's node id."""
     if name == "life":
         return _lives
     if name == "power":
         return _power
     if name in attacks.ATTACKS:
         return lambda zygote, place: _attack(name, zygote, place)
+    if name.startswith(unit_trial.PREFIX):
+        return lambda _zygote, _place: unit_trial.attempt(name, mutant)
     life, _, kind = name.rpartition(" ")
     return lambda zygote, place: _points(kind, life or "quarantine", zygote, place)
 

@@ -18,7 +18,7 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Final, TypeVar
 
-from tests.faults import attacks, campaign, trials
+from tests.faults import attacks, campaign, trials, unit_trial
 from tests.faults.campaign import Point
 from tests.faults.mutants import MUTANTS
 from tests.faults.power import PowerSupply
@@ -63,12 +63,18 @@ def try_attack(name: str) -> list[str]:
     return [f"{name}: {violation}" for violation in attacks.attempt(name, _engine(), _root)]
 
 
+def try_unit(name: str) -> list[str]:
+    """What a unit test says of the real engine."""
+    failed = unit_trial.attempt(name)
+    return [failed] if failed else []
+
+
 def try_mutant(name: str, *, full: bool) -> str | None:
     """By what a mutant was noticed, None where it survived."""
     mutant = MUTANTS[name]
     names = trials.every_trial(mutant, power=True) if full else list(mutant.by)
     with Zygote(mutant=name) as zygote:
-        return next((noticed for trial in names if (noticed := trials.trials_of(trial)(zygote, _root))), None)
+        return next((noticed for trial in names if (noticed := trials.trial_of(trial, name)(zygote, _root))), None)
 
 
 def try_naive(_: object = None) -> tuple[int, int]:

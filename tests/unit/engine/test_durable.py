@@ -24,6 +24,18 @@ def root(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     os.close(fd)
 
 
+def test_a_link_in_place_of_a_directory_is_not_opened(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to("elsewhere")
+    fd = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with pytest.raises(OSError) as caught, durable.opened_directory("link", fd):  # noqa: PT011
+            pass
+        assert caught.value.errno in (errno.ELOOP, errno.ENOTDIR)
+    finally:
+        os.close(fd)
+
+
 @pytest.mark.parametrize("kind", ["file", "directory"])
 def test_a_move_keeps_the_inode_and_leaves_nothing_behind(root: int, tmp_path: Path, kind: str) -> None:
     make(tmp_path / "a", kind)

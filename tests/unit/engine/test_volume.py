@@ -91,6 +91,20 @@ def test_a_second_lock_says_who_has_the_first_and_succeeds_when_it_ends(tmp_path
         second.lock()
 
 
+def test_what_a_predecessor_wrote_until_the_lock_is_flushed_before_anything_is_concluded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Volume(tmp_path, Role.STORAGE, initialise=True) as volume:
+        volume.check()
+        flushed: list[int] = []
+        monkeypatch.setattr("metrics_storage.engine.volume.sync_filesystem", flushed.append)
+        volume.check()
+        assert flushed == []
+        volume.lock()
+        volume.check()
+        assert flushed == [volume.fd]
+
+
 def test_a_swapped_volume_is_noticed(tmp_path: Path) -> None:
     root, kept = tmp_path / "root", tmp_path / "kept"
     root.mkdir()

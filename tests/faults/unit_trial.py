@@ -1,0 +1,40 @@
+"""Unit tests as trials of a mutant, for what no fault from outside can show: `python -m tests.faults.unit_trial`."""
+
+import subprocess
+import sys
+from typing import Final
+
+import pytest
+
+from tests.faults import mutation
+from tests.faults.supervisor import ROOT
+
+PREFIX: Final = "tests/"
+"""What the names of such trials begin with: they are pytest's node ids."""
+
+_PATIENCE: Final = 120.0
+
+
+def attempt(node: str, mutant: str = "") -> str | None:
+    """What pytest says of a test that fails, None where it passes; on the real engine unless a mutant is named.
+
+    Raises:
+        RuntimeError: it could not be run.
+    """
+    command = [sys.executable, "-m", "tests.faults.unit_trial", node, *([mutant] if mutant else [])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE, cwd=ROOT)
+    if done.returncode not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        raise RuntimeError(f"{node} could not be run: {done.stdout}{done.stderr}")
+    return f"{node} fails" if done.returncode else None
+
+
+def main() -> int:
+    """Run one test on a mutant, or on the real engine where none is named."""
+    node, *mutants = sys.argv[1:]
+    for name in mutants:
+        mutation.install(name)
+    return pytest.main(["-q", "-p", "no:cacheprovider", node])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""Archives on the quarantine volume: which are committed, which are taken, which are never trusted."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metrics_storage.engine import quarantine
+from metrics_storage.engine.archive.writer import ArchiveSummary, write_archive
+from metrics_storage.engine.quarantine import QuarantineStore
+from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.errors import ArchiveCorruptError
+from metrics_storage.model.identity import Identity
+from metrics_storage.model.record import Quarantine, Record
+from metrics_storage.model.spec import StorageSpec
+
+RECORD = Record(
+    identity=Identity("runners", "runner-0", "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"),
+    spec=StorageSpec(),
+    quarantine=Quarantine(reason="not JSON", requested_at="2026-01-01T00:00:00Z"),
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[QuarantineStore]:
+    """A store on a fresh volume."""
+    (tmp_path / "quarantine").mkdir()
+    with Volume(tmp_path / "quarantine", Role.QUARANTINE, initialise=True) as volume:
+        yield QuarantineStore(volume, cluster="", node="")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Iterator[int]:
+    """A directory with a file in it."""
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "metrics.json").write_text("{")
+    fd = os.open(tmp_path / "source", os.O_RDONLY | os.O_DIRECTORY)
+    yield fd
+    os.close(fd)
+
+
+def committed(tmp_path: Path) -> list[str]:
+    return sorted(path.name for path in tmp_path.glob("quarantine/runners/*.tar.gz"))
+
+
+@pytest.mark.parametrize("digest", ["archive_sha256", "manifest_sha256"])
+def test_a_disk_that_gives_back_another_file_than_was_written_is_not_trusted(
+    store: QuarantineStore, source: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digest: str
+) -> None:
+    def write(*arguments: Any, **named: Any) -> ArchiveSummary:
+        other: dict[str, Any] = {digest: "0" * 64}
+        return replace(write_archive(*arguments, **named), **other)
+
+    monkeypatch.setattr(quarantine, "write_archive", write)
+    with pytest.raises(ArchiveCorruptError, match="not what was written"):
+        store.commit(source, RECORD)
+    assert committed(tmp_path) == []
+
+
+def test_a_provisional_commit_whose_end_was_not_recorded_is_kept_and_never_taken_for_the_final_one(
+    store: QuarantineStore, source: int, tmp_path: Path
+) -> None:
+    assert not store.commit_provisional(source, RECORD).archive.clean
+    final = store.commit(source, RECORD)
+    assert final.archive.clean
+    assert final.attempt == 2
+    assert len(committed(tmp_path)) == 2
