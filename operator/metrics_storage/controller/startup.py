@@ -7,6 +7,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 import kopf
@@ -77,11 +78,12 @@ async def run(settings: Settings) -> None:
         await stack.enter_async_context(_background(sweep))
         await stack.enter_async_context(_background(scrub))
         stack.callback(scrub.close)
-        await _run_kopf(settings, reconciler, health, bookkeeping, sweep.watch_lost)
+        await _run_kopf(settings, reconciler, health, bookkeeping, server=api.server, stop=sweep.watch_lost)
         if sweep.watch_lost.is_set():
             raise WatchLostError(
                 "the API server has MetricsStorages that no watch tells of; was the definition deleted and applied "
-                "again? Nothing was lost: start the operator anew, as Kubernetes does by itself"
+                "again, or does the log tell of requests that failed? Nothing was lost: start the operator anew, as "
+                "Kubernetes does by itself"
             )
 
 
@@ -144,6 +146,8 @@ async def _run_kopf(
     reconciler: Reconciler,
     health: Health,
     bookkeeping: Bookkeeping,
+    *,
+    server: str,
     stop: asyncio.Event,
 ) -> None:
     registry = kopf.OperatorRegistry()
@@ -151,7 +155,9 @@ async def _run_kopf(
 
     @kopf.on.login(registry=registry)
     def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+        in_pod = kopf.login_with_service_account(**kwargs)
+        # kopf would resolve a name, and do nothing for as long as the cluster's DNS does not answer.
+        return replace(in_pod, server=server) if in_pod else kopf.login_with_kubeconfig(**kwargs)
 
     @kopf.on.startup(registry=registry)
     def started(**_: Any) -> None:

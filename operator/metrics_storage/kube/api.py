@@ -58,6 +58,11 @@ class Api:
             raise KubernetesError(f"no cluster is configured: {exc}; set KUBECONFIG or run in a Pod") from exc
         return cls(configuration)
 
+    @property
+    def server(self) -> str:
+        """Where the API server is, as a URL; in a Pod by its address, so that no name has to be resolved."""
+        return str(self._client.configuration.host)
+
     async def __aenter__(self) -> Self:
         return self
 
