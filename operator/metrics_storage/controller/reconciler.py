@@ -165,7 +165,11 @@ class Reconciler:
             await self._events.tell(identity, reasons.PROVISIONED, f"directory {findings.path} is ready")
 
     async def _quarantine(self, subject: Subject, record: Record | None, reason: str) -> None:
-        """Go on with a quarantine until the archive is verified and the source and its volume are gone."""
+        """Go on with a quarantine until the archive is verified and the source and its volume are gone.
+
+        What the status says of the last attempt stands until it is overcome, so that a person who must act is not
+        called anew with every attempt.
+        """
         identity = subject.identity
         if record is None:
             record = (await self._engine.ensure(identity, parse_spec(subject.spec)[0])).record
@@ -173,8 +177,11 @@ class Reconciler:
             record = await self._engine.latch(identity, reason, now())
             await self._events.warn(identity, reasons.QUARANTINE_REQUESTED, reason)
         if record.phase is not Phase.GONE:
-            await self._publish(subject, record)
+            if not subject.is_told_of_quarantine:
+                await self._publish(subject, record)
             await self._withdraw_claim_of_evidence(identity)
+            if not subject.is_stalled:
+                await self._publish(subject, record)
             record = await self._engine.archive(identity)
             await self._publish(subject, record)
             await self._engine.condemn(identity)

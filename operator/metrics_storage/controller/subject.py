@@ -57,6 +57,16 @@ class Subject:
         """Whether everything was in place when the status was last written."""
         return self.status.get("phase") == "Ready"
 
+    @property
+    def is_told_of_quarantine(self) -> bool:
+        """Whether the status says that a quarantine is latched."""
+        return "quarantine" in self.status
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether the status says that a person must act."""
+        return any(condition["type"] == "Stalled" for condition in self.status.get("conditions", ()))
+
     async def read_again(self) -> "Subject | None":
         """The same MetricsStorage as it is now; None when it is gone, whatever has its name."""
         body = await self._api.get(STORAGES, self.identity.name, self.identity.namespace)

@@ -16,8 +16,9 @@ from metrics_storage.controller.events import Events
 from metrics_storage.controller.port import LocalEngine
 from metrics_storage.controller.reconciler import Reconciler
 from metrics_storage.engine.engine import StorageEngine
+from metrics_storage.engine.quarantine import QuarantineStore
 from metrics_storage.engine.volume import Role, Volume
-from metrics_storage.errors import KubernetesError, MetricsStorageError
+from metrics_storage.errors import KubernetesError, MetricsStorageError, VolumeFullError
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import Claims
 from metrics_storage.kube.gone import GoneWaiter
@@ -58,6 +59,19 @@ class World:
             patch.setattr("metrics_storage.controller.reconciler._CLAIM_PATIENCE", 0.05)
             yield
         self.api.held = False
+
+    @contextmanager
+    def recorded_writes(self) -> Iterator[list[tuple[str, Resource]]]:
+        """Verb and resource of every request that changes something."""
+        writes: list[tuple[str, Resource]] = []
+
+        def note(verb: str, resource: Resource) -> None:
+            if verb not in ("get", "list"):
+                writes.append((verb, resource))
+
+        self.api.before = note
+        yield writes
+        self.api.before = lambda _verb, _resource: None
 
     @property
     def body(self) -> Object:
@@ -112,6 +126,41 @@ def test_a_claim_in_use_keeps_the_directory(world: World) -> None:
     assert world.reason("Ready") == "ClaimInUse"
     world.finalize()
     assert not world.live.exists()
+
+
+def test_who_holds_the_claim_of_evidence_is_named_through_all_attempts(world: World) -> None:
+    world.apply()
+    world.reconcile()
+    world.apply(reason="not JSON")
+    with world.holding_claims():
+        for _ in range(3):
+            with pytest.raises(MetricsStorageError, match="is still in use"):
+                world.reconcile()
+            assert world.reason("Ready") == "ClaimInUse"
+        with world.recorded_writes() as writes, pytest.raises(MetricsStorageError):
+            world.reconcile()
+    assert [write for write in writes if write != ("delete", CLAIMS)] == []
+    world.reconcile()
+    assert world.reason("Quarantined") == "Quarantined"
+
+
+def test_a_person_who_must_act_is_called_once_and_not_with_every_attempt(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise VolumeFullError("make room")
+
+    world.apply(reason="not JSON")
+    with monkeypatch.context() as patch:
+        patch.setattr(QuarantineStore, "_check_room", refuse)
+        with pytest.raises(VolumeFullError):
+            world.reconcile()
+        assert world.reason("Stalled") == "QuarantineVolumeFull"
+        with world.recorded_writes() as writes, pytest.raises(VolumeFullError):
+            world.reconcile()
+        assert writes == []
+    world.reconcile()
+    assert world.reason("Stalled") == "Quarantined"
 
 
 def test_an_annotation_that_arrives_while_a_deletion_waits_is_honoured(world: World) -> None:
