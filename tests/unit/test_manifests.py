@@ -265,7 +265,7 @@ def test_only_one_operator_runs_at_a_time(folder: str) -> None:
 
     assert spec["replicas"] == 1
     assert spec["strategy"] == {"type": "Recreate"}
-    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] == 300
+    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] == 60
 
 
 @pytest.mark.parametrize("folder", RENDERED)
