@@ -68,8 +68,12 @@ faults-tools:
 		echo "the fault tests need these packages:$$missing; install them, and run as root" >&2; exit 1; \
 	fi
 
+.PHONY: test-node
+test-node: $(READY) ## The image and the manifests as shipped, on nodes that run Pods (CLUSTER=auto|local|kind)
+	$(BIN)/pytest tests/node --cluster=$(CLUSTER)
+
 .PHONY: test
-test: lint test-unit test-e2e test-faults ## Everything
+test: lint test-unit test-e2e test-node test-faults ## Everything
 
 .PHONY: image
 image: $(READY) ## The image as build/image.tar, with docker, podman or buildah (BASE=auto|debian|IMAGE)
@@ -93,5 +97,5 @@ demo-down: $(READY) ## Remove the demo: cluster, operator, directories
 	@$(BIN)/python -m tests.demo down
 
 .PHONY: bench
-bench: $(READY) ## Measure provisioning against the cluster's own binder; minutes
+bench: $(READY) ## Measure claims against the cluster's own binder, and Pods from apply to first byte; minutes
 	$(BIN)/python -m tests.bench

@@ -47,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     try:
-        choice = _choice(config)
+        choice = choice_of(config)
     except ClusterError as exc:
         return f"cluster: {exc}"
     return f"cluster: {choice.provider} ({choice.reason})"
@@ -61,10 +61,10 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
-        with _starting(request.config):
-            choice = _choice(request.config)
-            handle = stack.enter_context(open_cluster(_wish(request.config), choice))
-        _tell(
+        with starting(request.config):
+            choice = choice_of(request.config)
+            handle = stack.enter_context(open_cluster(wish_of(request.config), choice))
+        tell(
             request.config,
             f"cluster: {handle.provider} ({handle.reason}), up after {time.monotonic() - started:.1f} s",
         )
@@ -77,20 +77,20 @@ def crd_server(request: pytest.FixtureRequest) -> Iterator[CrdServer]:
     from tests.cluster.crd_server import running_crd_server
     from tests.cluster.local import LocalCluster, session_cluster
 
-    with _starting(request.config):
-        local = _choice(request.config).provider == "local"
+    with starting(request.config):
+        local = choice_of(request.config).provider == "local"
     shared = request.getfixturevalue("cluster") if local else None
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
-        with _starting(request.config):
+        with starting(request.config):
             if not isinstance(shared, LocalCluster):
                 shared = stack.enter_context(session_cluster("only it can carry the crd server"))
             server = stack.enter_context(running_crd_server(shared.plane))
-        _tell(request.config, f"crd server: {server.version}, up after {time.monotonic() - started:.1f} s")
+        tell(request.config, f"crd server: {server.version}, up after {time.monotonic() - started:.1f} s")
         yield server
 
 
-def _wish(config: pytest.Config) -> Wish:
+def wish_of(config: pytest.Config) -> Wish:
     return Wish(
         provider=config.getoption("cluster"),
         kubeconfig=config.getoption("cluster_kubeconfig"),
@@ -99,17 +99,17 @@ def _wish(config: pytest.Config) -> Wish:
     )
 
 
-def _choice(config: pytest.Config) -> Choice:
+def choice_of(config: pytest.Config) -> Choice:
     from tests.cluster.kind import obstacle
 
     # Once per session: asking a container engine takes time, and all must get the same answer.
     if _CHOICE not in config.stash:
-        config.stash[_CHOICE] = choose(_wish(config), obstacle)
+        config.stash[_CHOICE] = choose(wish_of(config), obstacle)
     return config.stash[_CHOICE]
 
 
 @contextlib.contextmanager
-def _starting(config: pytest.Config) -> Iterator[None]:
+def starting(config: pytest.Config) -> Iterator[None]:
     """Visible progress, and errors without a traceback: their text says what to do."""
     problem = ""
     try:
@@ -130,7 +130,7 @@ def _speaking(config: pytest.Config) -> Iterator[None]:
         yield
 
 
-def _tell(config: pytest.Config, line: str) -> None:
+def tell(config: pytest.Config, line: str) -> None:
     reporter = config.pluginmanager.getplugin("terminalreporter")
     if reporter is not None:
         with _speaking(config):

@@ -22,8 +22,8 @@ __all__ = ["existing_cluster", "open_cluster"]
 
 
 @contextlib.contextmanager
-def open_cluster(wish: Wish, choice: Choice, flags: Flags | None = None) -> Iterator[Cluster]:
-    """The chosen cluster for the time of the `with` block; `flags` are for the provider "local" only.
+def open_cluster(wish: Wish, choice: Choice, flags: Flags | None = None, *, nodes: int = 0) -> Iterator[Cluster]:
+    """The chosen cluster for the time of the `with` block; `flags` and `nodes` are for the provider "local" only.
 
     What was started here is ended here; an existing cluster stays as the tests leave it.
     """
@@ -33,7 +33,7 @@ def open_cluster(wish: Wish, choice: Choice, flags: Flags | None = None) -> Iter
         with kind.session_cluster(choice.reason) as cluster:
             yield cluster
     else:
-        with local.session_cluster(choice.reason, flags) as cluster:
+        with local.session_cluster(choice.reason, flags, nodes=nodes) as cluster:
             yield cluster
 
 

@@ -36,9 +36,9 @@ class Runners:
         items = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
         self.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(items), timeout=120)
 
-    def quarantine(self, name: str, reason: str = "not JSON") -> None:
+    def quarantine(self, *names: str, reason: str = "not JSON") -> None:
         """Ask for quarantine."""
-        self.kubectl("annotate", "ms", name, f"metricsstorage.dev/quarantine={reason}")
+        self.kubectl("annotate", "ms", *names, f"metricsstorage.dev/quarantine={reason}")
 
     def delete(self, *names: str) -> None:
         """Ask for deletion and don't wait."""
@@ -99,6 +99,10 @@ class Runners:
         """Wait until there are no such MetricsStorages."""
         for name in names:
             eventually(lambda name=name: self.get("ms", name) is None, seconds=seconds, what=f"{name} is gone")  # type: ignore[misc]
+
+    def wait_all_gone(self, seconds: float = 30) -> None:
+        """Wait until the namespace has no MetricsStorages."""
+        eventually(lambda: not self.every("ms"), seconds=seconds, what=f"no MetricsStorage is left in {self.namespace}")
 
     def live(self, name: str) -> Path:
         """The directory of a MetricsStorage that is ready."""

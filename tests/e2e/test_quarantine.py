@@ -74,7 +74,7 @@ def test_taking_the_annotation_away_cancels_nothing(
     runners.wait_ready("runner-0")
     fill(runners.live("runner-0"))
     operator.kill()
-    runners.quarantine("runner-0", "first reason")
+    runners.quarantine("runner-0", reason="first reason")
     operator.start()
     runners.wait("runner-0", lambda found: "quarantine" in found["status"], "is latched")
     runners.kubectl("annotate", "ms", "runner-0", "metricsstorage.dev/quarantine-")

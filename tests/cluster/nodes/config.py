@@ -113,6 +113,9 @@ def kubelet(paths: NodePaths, ca_file: Path, control_group: str) -> dict[str, An
         "imageGCLowThresholdPercent": 99,
         "evictionHard": {"memory.available": "50Mi", "nodefs.available": "0%", "imagefs.available": "0%"},
         "nodeStatusUpdateFrequency": "1s",
+        # The default of current kubelets; that of 1.20 starts fifty Pods in minutes.
+        "kubeAPIQPS": 50,
+        "kubeAPIBurst": 100,
         "volumePluginDir": f"{paths.config}/volume-plugins",
     }
 

@@ -1,0 +1,15 @@
+"""Images onto the nodes of any provider."""
+
+from pathlib import Path
+
+from tests.cluster import Cluster, kind
+from tests.cluster.local import LocalCluster
+
+
+def load(cluster: Cluster, archive: Path) -> None:
+    """Put an image, as `docker save` writes it, onto all nodes; those of an existing cluster are left to its owner."""
+    if isinstance(cluster, LocalCluster):
+        for node in cluster.nodes:
+            node.load_image(archive)
+    elif cluster.provider == "kind":
+        kind.load(archive)

@@ -1,0 +1,62 @@
+"""The node loses power: its processes and mounts are gone, its disk is as it was."""
+
+from pathlib import PurePosixPath
+
+import pytest
+
+from tests.cluster import Cluster
+from tests.cluster.local import LocalCluster
+from tests.cluster.nodes.node import ClusterNode
+from tests.e2e.runners import Runners
+from tests.node.operator import QUARANTINE, Operator
+from tests.node.pods import WRITE_AND_END, WRITE_AND_STAY, WRITE_MUCH, phase, run_to_end, start, wait_phase
+from tests.waiting import eventually
+
+
+@pytest.fixture
+def node(cluster: Cluster) -> ClusterNode:
+    """A node that can be rebooted."""
+    if not isinstance(cluster, LocalCluster):
+        pytest.skip(f"only nodes of the local cluster can be rebooted, not those of {cluster.provider}")
+    return cluster.nodes[0]
+
+
+def test_a_reboot_in_the_middle_of_an_archive_loses_nothing(
+    runners: Runners, operator: Operator, node: ClusterNode
+) -> None:
+    start(runners, "runner-0", script=WRITE_AND_END)
+    start(runners, "runner-1", script=WRITE_AND_STAY)
+    start(runners, "runner-2", script=WRITE_MUCH)
+    wait_phase(runners, "runner-0", "Succeeded")
+    wait_phase(runners, "runner-1", "Running")
+    wait_phase(runners, "runner-2", "Succeeded")
+    runners.kubectl("delete", "pod", "runner-0", "runner-2")
+    restarts = operator.restarts()
+    runners.quarantine("runner-2")
+    wait_archiving(operator)
+    node.reboot()
+    eventually(lambda: operator.restarts() > restarts, seconds=120, what="the operator's container is started again")
+    operator.wait_rolled_out()
+    runners.wait_condition("runner-2", "Quarantined", seconds=120)
+    (archive,) = operator.archives(runners.namespace)
+    assert (archive["name"], archive["clean"], archive["attempt"]) == ("runner-2", True, 1)
+    operator.verify([archive])
+    read = run_to_end(runners, "collector", "cat /metrics/post-job-metrics.json", claim="runner-0")
+    assert read.strip() == '{"state": "done"}'
+    start(runners, "runner-3", script=WRITE_AND_END)
+    wait_phase(runners, "runner-3", "Succeeded")
+    eventually(lambda: phase(runners, "runner-1") != "Running", seconds=120, what="who ran is known to have ended")
+    runners.kubectl("delete", "pods", "--all")
+    runners.delete("runner-0", "runner-1", "runner-2", "runner-3")
+    runners.wait_all_gone(seconds=120)
+    operator.assert_nothing_left(runners.namespace)
+
+
+def wait_archiving(operator: Operator) -> None:
+    """Wait until an archive is being written."""
+    incoming = PurePosixPath(".metrics-storage", "incoming")
+    eventually(
+        lambda: any(PurePosixPath(path).parent == incoming for path in operator.tree(QUARANTINE)),
+        seconds=60,
+        what="an archive is being written",
+    )

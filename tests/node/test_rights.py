@@ -1,0 +1,82 @@
+"""What the operator may do is what it does: the shipped roles against the API server's audit log, both ways."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from subprocess import run
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from tests.cluster import Cluster
+from tests.cluster.handle import find_kubectl
+from tests.cluster.local import LocalCluster
+from tests.e2e.runners import Runners
+from tests.node.operator import DEPLOYMENT, ROOT, Operator
+from tests.node.rights import AuditLog, granted
+from tests.waiting import eventually
+
+_USER: Final = "system:serviceaccount:metrics-storage:metrics-storage-operator"
+_OVERLAY: Final = "overlays/namespaced"
+_ONE: Final = "runners"
+"""The namespace that this overlay names."""
+
+
+@pytest.fixture(autouse=True)
+def _audited(cluster: Cluster) -> None:
+    if not isinstance(cluster, LocalCluster):
+        pytest.skip(f"the audit log of an API server of {cluster.provider} is out of reach")
+
+
+@pytest.fixture
+def namespaced(site: Operator, cluster: Cluster) -> Iterator[Operator]:
+    """The operator for one namespace only, which is there before."""
+    cluster.kubectl("create", "namespace", _ONE)
+    site.install(_OVERLAY)
+    yield site
+    site.uninstall()
+    cluster.kubectl("delete", "namespace", _ONE, "--wait=false")
+
+
+def roles(folder: str) -> list[dict[str, Any]]:
+    """The Roles and ClusterRoles of a folder of manifests."""
+    rendered = run([find_kubectl(), "kustomize", ROOT / "manifests" / folder], capture_output=True, check=True)
+    return [item for item in yaml.safe_load_all(rendered.stdout) if item["kind"] in ("Role", "ClusterRole")]
+
+
+def live(runners: Runners) -> None:
+    """Everything that asks the API server for something: life, repair, quarantine, a claim of others in the way."""
+    runners.apply("runner-0", "runner-1", "runner-2")
+    runners.wait_ready("runner-0", "runner-1", "runner-2")
+    claim = runners.get("pvc", "runner-0")
+    assert claim is not None
+    runners.kubectl("delete", "pvc", "runner-0")
+    eventually(
+        lambda: (runners.get("pvc", "runner-0") or claim)["metadata"]["uid"] != claim["metadata"]["uid"],
+        seconds=100,
+        what="the sweep makes the claim anew",
+    )
+    runners.quarantine("runner-1")
+    runners.wait_condition("runner-1", "Quarantined", seconds=60)
+    runners.delete("runner-0", "runner-1", "runner-2")
+    runners.wait_all_gone(seconds=60)
+
+
+def test_for_all_namespaces_it_uses_each_of_its_rights_and_asks_for_no_other(
+    runners: Runners, operator: Operator, audit_log: AuditLog
+) -> None:
+    live(runners)
+    assert audit_log.refused(_USER) == set()
+    assert {replace(right, namespace="") for right in audit_log.used(_USER)} == granted(roles("base"))
+
+
+def test_for_one_namespace_it_uses_each_of_its_rights_and_asks_for_no_other(
+    namespaced: Operator, cluster: Cluster, audit_log: AuditLog
+) -> None:
+    # What it did with the rights of the base before does not count; how it starts does.
+    since = audit_log.from_now_on()
+    namespaced.kubectl("rollout", "restart", DEPLOYMENT)
+    namespaced.wait_rolled_out()
+    live(Runners(cluster, _ONE))
+    assert since.refused(_USER) == set()
+    assert since.used(_USER) == granted(roles(_OVERLAY))
