@@ -25,7 +25,7 @@ from tests.cluster.nodes.images import write_images
 from tests.cluster.nodes.node import ClusterNode, node_name
 from tests.cluster.processes import Identity, Lifetime
 
-__all__ = ["MARKER", "LocalCluster", "launch", "session_cluster"]
+__all__ = ["MARKER", "LocalCluster", "launch", "session_cluster", "sweep_sessions"]
 
 MARKER = "cluster.json"
 """Says whose a state directory is."""
@@ -59,7 +59,7 @@ def session_cluster(reason: str, flags: Flags | None = None, *, nodes: int = 0) 
 
     Without nodes nothing runs a Pod.
     """
-    _sweep_sessions()
+    sweep_sessions()
     binaries = find_binaries()
     state = Path(tempfile.mkdtemp(prefix=_SESSION_PREFIX))
     try:
@@ -98,7 +98,7 @@ def launch(
     return plane, tuple(joined)
 
 
-def _sweep_sessions() -> None:
+def sweep_sessions() -> None:
     """Remove directories of sessions that were killed; their processes died with them."""
     for state in Path(tempfile.gettempdir()).glob(f"{_SESSION_PREFIX}*"):
         try:

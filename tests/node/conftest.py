@@ -20,7 +20,16 @@ from tests.node.operator import Operator
 from tests.node.rights import AuditLog, write_policy
 from tests.waiting import eventually
 
-_ORDER = ("test_install", "test_runner", "test_many", "test_namespaces", "test_upgrade", "test_reboot", "test_rights")
+_ORDER = (
+    "test_end",
+    "test_install",
+    "test_runner",
+    "test_many",
+    "test_namespaces",
+    "test_upgrade",
+    "test_reboot",
+    "test_rights",
+)
 """Modules by the cost of what they change; those on other overlays, which install anew, come last."""
 
 _numbers = itertools.count(1)
