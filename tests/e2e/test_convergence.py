@@ -97,9 +97,10 @@ def test_an_operator_killed_twenty_times_ends_in_the_same_state(
 
 
 @pytest.fixture
-def second(operator: OperatorProcess) -> Iterator[OperatorProcess]:
-    """Another operator on the volumes of the first."""
-    found = OperatorProcess(operator.kubeconfig, operator.directory, port=operator.port + 1, log_name="second.log")
+def second(operator: OperatorProcess, request: pytest.FixtureRequest) -> Iterator[OperatorProcess]:
+    """Another operator on the volumes of the first, with a log of its own in each test."""
+    log = f"{request.node.name}.log"
+    found = OperatorProcess(operator.kubeconfig, operator.directory, port=operator.port + 1, log_name=log)
     yield found
     found.kill()
 
@@ -119,6 +120,15 @@ def test_a_second_operator_on_the_same_volume_waits_says_so_and_takes_over(
     runners.wait_ready("runner-0")
     second.kill()
     operator.start()
+
+
+def test_an_operator_that_waits_for_the_lock_ends_when_it_is_asked_to(
+    operator: OperatorProcess, second: OperatorProcess
+) -> None:
+    second.start(wait=False)
+    eventually(lambda: "is in use by pid" in second.log, seconds=20, what="the second operator says that it waits")
+    assert second.stop() == 0
+    assert "Traceback" not in second.log
 
 
 def test_a_restart_writes_nothing_for_what_is_right_already(

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 
 from metrics_storage.cli.options import read_settings, storage_root
 from metrics_storage.engine.directories import Directories
@@ -18,7 +19,8 @@ def run(arguments: argparse.Namespace) -> None:
     from metrics_storage.controller import startup  # noqa: PLC0415
 
     startup.configure_logging(settings.log_format)
-    asyncio.run(startup.run(settings))
+    with contextlib.suppress(asyncio.CancelledError):  # Asked to end before it had begun.
+        asyncio.run(startup.run(settings))
 
 
 def release(arguments: argparse.Namespace) -> None:

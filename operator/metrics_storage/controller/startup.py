@@ -42,9 +42,11 @@ async def run(settings: Settings) -> None:
     """Run the operator until SIGTERM or SIGINT.
 
     Raises:
+        asyncio.CancelledError: SIGTERM came before kopf ran; nothing was touched.
         SettingsError, VolumeError, VolumeSourceError, KubernetesError: it cannot start; nothing was touched.
         WatchLostError: it must be started anew.
     """
+    _end_by_sigterm()
     source = parse_volume_source(settings.volume_source, settings.node_name)
     async with AsyncExitStack() as stack:
         health = Health(sweep_interval=settings.sweep_interval)
@@ -110,14 +112,18 @@ def _open_volumes(stack: AsyncExitStack, settings: Settings, known: Known) -> tu
     return storage, quarantine
 
 
-async def _lock(storage: Volume, health: Health) -> None:
-    """Wait until no other operator works on the storage volume, and say so meanwhile; SIGTERM ends the waiting.
+def _end_by_sigterm() -> None:
+    """Have SIGTERM cancel this task until kopf, which sees to signals itself, runs.
 
-    kopf sees to signals only once it runs, and without a handler the first process of a container ignores them.
+    Without a handler the first process of a container ignores it, and Kubernetes waits for the whole grace period.
     """
-    waiting = asyncio.current_task()
-    if waiting is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, waiting.cancel)
+    starting = asyncio.current_task()
+    if starting is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, starting.cancel)
+
+
+async def _lock(storage: Volume, health: Health) -> None:
+    """Wait until no other operator works on the storage volume, and say so meanwhile."""
     while True:
         try:
             storage.lock()
