@@ -22,7 +22,10 @@ def attempt(node: str, mutant: str = "") -> str | None:
         RuntimeError: it could not be run.
     """
     command = [sys.executable, "-m", "tests.faults.unit_trial", node, *([mutant] if mutant else [])]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE, cwd=ROOT)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE, cwd=ROOT)
+    except subprocess.TimeoutExpired:
+        return f"{node} does not end"
     if done.returncode not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         raise RuntimeError(f"{node} could not be run: {done.stdout}{done.stderr}")
     return f"{node} fails" if done.returncode else None

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -56,6 +56,9 @@ def _build_with_engine(engine: str, order: Order, progress: Progress, log: Path)
     if isinstance(base, Path):
         progress.run([engine, "import", str(base), _BASE_TAG], log=log)
         base = _BASE_TAG
+    if engine == "podman":
+        # Which would put it under localhost/, where no kubelet looks for a name without a registry.
+        order = replace(order, tag=f"docker.io/library/{order.tag}")
     progress.run([engine, "build", *_arguments(order, base), str(ROOT)], log=log)
     progress.run([engine, "save", f"--output={order.output}", order.tag], log=log)
 
@@ -84,7 +87,9 @@ def _build_with_buildah(order: Order, progress: Progress, log: Path) -> None:
 
 def _arguments(order: Order, base: str) -> list[str]:
     secrets = [f"--secret=id={name},src={path}" for name, path in order.secrets.items()]
-    return [f"--build-arg=BASE_IMAGE={base}", f"--tag={order.tag}", *secrets]
+    # An empty argument would take the place of the Dockerfile's default.
+    chosen = [f"--build-arg=BASE_IMAGE={base}"] if base else []
+    return [*chosen, f"--tag={order.tag}", *secrets]
 
 
 def _require_buildah(progress: Progress, log: Path) -> None:

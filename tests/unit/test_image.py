@@ -3,13 +3,15 @@
 import io
 import json
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.cluster.progress import Progress
 from tests.image import pip_settings
+from tests.image.builders import Order, build
 from tests.image.contents import Contents, read_contents
 
 CONFIG = {"User": "0:0", "Entrypoint": ["metrics-storage"]}
@@ -65,6 +67,35 @@ def test_the_largest_packages_are_named(tmp_path: Path) -> None:
 def test_what_must_not_be_in_an_image_is_found(files: dict[str, int], config: dict[str, Any], fault: str) -> None:
     (found,) = Contents(config, files).faults()
     assert fault in found
+
+
+class Commands(Progress):
+    """Notes commands in place of running them."""
+
+    def __init__(self) -> None:
+        super().__init__("image", 1)
+        self.commands: list[list[str]] = []
+
+    def run(self, argv: Sequence[str], **_: Any) -> None:
+        self.commands.append(list(argv))
+
+
+@pytest.mark.parametrize(
+    ("engine", "base", "told", "tag"),
+    [
+        ("docker", "", [], "operator:1"),
+        ("docker", "debian:12", ["--build-arg=BASE_IMAGE=debian:12"], "operator:1"),
+        ("podman", "", [], "docker.io/library/operator:1"),
+    ],
+)
+def test_an_engine_builds_on_the_dockerfiles_base_unless_told_and_saves_what_a_kubelet_finds(
+    engine: str, base: str, told: list[str], tag: str, tmp_path: Path
+) -> None:
+    commands = Commands()
+    build(engine, Order("operator:1", base, {}, tmp_path / "image.tar"), commands, tmp_path / "log")
+    first, second = commands.commands
+    assert first[:-1] == [engine, "build", *told, f"--tag={tag}"]
+    assert second == [engine, "save", f"--output={tmp_path}/image.tar", tag]
 
 
 def save(directory: Path, *layers: Mapping[str, int]) -> Path:
