@@ -158,6 +158,12 @@ class Reconciler:
                 repairs += made if subject.was_ready else ()
         usage = await self._engine.measure(identity) if measure else None
         findings = Findings(record=ensured.record, bound=True, usage=usage, **placed(self._claims.template, identity))
+        if measure and not subject.says(findings):
+            # It comes out of a list, which may be old: who is being deleted by now must not look Ready again.
+            fresh = await subject.read_again()
+            if fresh is None or fresh.deleting or fresh.quarantine_reason:
+                return
+            subject = fresh
         await subject.publish(findings)
         for repair in repairs:
             await self._events.warn(identity, reasons.REPAIRED, repair)

@@ -83,9 +83,13 @@ class Subject:
         }
         await self._api.patch(STORAGES, self.identity.name, {"metadata": metadata}, self.identity.namespace)
 
+    def says(self, findings: Findings) -> bool:
+        """Whether the status that stands is the one that follows from the findings."""
+        return self._status_of(findings) == self.status
+
     async def publish(self, findings: Findings) -> None:
         """Write the status that follows from the findings, where it differs from the one that stands."""
-        status = build_status(findings, self.status, generation=self.generation, now=now())
+        status = self._status_of(findings)
         if status != self.status:
             identity = self.identity
             try:
@@ -97,6 +101,9 @@ class Subject:
                 _log.warning("%s: the status was refused: %s", identity, exc)
             else:
                 self.status = status
+
+    def _status_of(self, findings: Findings) -> dict[str, Any]:
+        return build_status(findings, self.status, generation=self.generation, now=now())
 
 
 def placed(template: VolumeTemplate, identity: Identity) -> dict[str, Any]:

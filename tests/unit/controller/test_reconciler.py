@@ -240,6 +240,18 @@ def test_an_old_list_makes_nothing_for_what_is_gone_meanwhile(world: World) -> N
     assert not [key for key in world.api.objects if key[0] in (CLAIMS, VOLUMES)]
 
 
+def test_an_old_list_does_not_make_who_is_being_deleted_look_ready(world: World) -> None:
+    world.apply()
+    world.body["metadata"]["finalizers"] = ["metricsstorage.dev/directory"]
+    world.reconcile()
+    stale = copy.deepcopy(world.body)
+    (world.live / "metrics.json").write_text("{")
+    with world.holding_claims(), pytest.raises(MetricsStorageError, match="is still in use"):
+        world.finalize()
+    asyncio.run(world.reconciler.look_after(stale, bound=True))
+    assert world.reason("Ready") == "ClaimInUse"
+
+
 def test_a_deletion_that_no_handler_comes_back_to_is_concluded_with_its_finalizer(world: World) -> None:
     world.apply()
     world.reconcile()
