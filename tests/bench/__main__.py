@@ -24,7 +24,7 @@ def main() -> int:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", nargs="*", choices=[*_COUNTS, []], help="default: all")
+    parser.add_argument("what", nargs="*", choices=[*_COUNTS, []], metavar="claims|pods", help="default: all")
     parser.add_argument("--count", type=int, metavar="N", help=f"runners (default: {_COUNTS})")
     options = parser.parse_args()
     for what in options.what or _COUNTS:

@@ -20,7 +20,7 @@ from tests.cluster.local import LocalCluster
 from tests.e2e.runners import Runners
 from tests.image import ensure_image
 from tests.node.operator import Operator
-from tests.node.pods import METRICS, start, wait_phase
+from tests.node.pods import METRICS, objects, wait_phase
 
 _NAMESPACE: Final = "bench"
 _FIRST: Final = "first"
@@ -68,7 +68,7 @@ def _round(cluster: LocalCluster, runners: Runners, name: str, *, wait: bool) ->
         if wait:
             runners.apply(name)
             runners.kubectl("wait", "--for=condition=Ready", f"ms/{name}")
-        start(runners, name, script=_WRITE)
+        runners.apply_objects(objects(runners, name, script=_WRITE)[wait:])
         wait_phase(runners, name, "Succeeded")
         moments = [seen.moment(number) for number in range(_WRITTEN)]
     path = PurePosixPath(*PurePosixPath(runners.storage(name)["status"]["path"]).parts[-2:], _FIRST)

@@ -60,7 +60,8 @@ class Runners:
 
     def volumes(self) -> list[Object]:
         """The PersistentVolumes whose claims are in this namespace."""
-        return [item for item in self.every("pv") if item["spec"]["claimRef"]["namespace"] == self.namespace]
+        volumes = [(volume, volume["spec"].get("claimRef", {})) for volume in self.every("pv")]
+        return [volume for volume, claim in volumes if claim.get("namespace") == self.namespace]
 
     def storage(self, name: str) -> Object:
         """A MetricsStorage that is there."""

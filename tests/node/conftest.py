@@ -15,8 +15,8 @@ from tests.cluster.plugin import choice_of, starting, tell, wish_of
 from tests.cluster.session import open_cluster
 from tests.e2e.runners import Runners
 from tests.image import BuiltImage, ensure_image
-from tests.node.images import load
-from tests.node.operator import Operator
+from tests.node.images import load, load_runner
+from tests.node.operator import USER, Operator
 from tests.node.rights import AuditLog, write_policy
 from tests.waiting import eventually
 
@@ -73,13 +73,14 @@ def cluster(request: pytest.FixtureRequest, image: BuiltImage, audit_log: AuditL
     """A cluster with one node and the image on it, and a default class whose volumes can be mounted by path."""
     choice = choice_of(request.config)
     policy = audit_log.path.with_name("policy.json")
-    write_policy(policy)
+    write_policy(policy, USER)
     flags = Flags(apiserver={"audit-policy-file": str(policy), "audit-log-path": str(audit_log.path)})
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
         with starting(request.config):
             handle = stack.enter_context(open_cluster(wish_of(request.config), choice, flags, nodes=1))
             load(handle, image.archive)
+            load_runner(handle, audit_log.path.parent)
         tell(request.config, f"cluster with a node: {handle.provider}, up after {time.monotonic() - started:.1f} s")
         yield handle
 

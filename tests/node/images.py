@@ -4,6 +4,15 @@ from pathlib import Path
 
 from tests.cluster import Cluster, kind
 from tests.cluster.local import LocalCluster
+from tests.cluster.nodes.images import write_runner
+
+
+def load_runner(cluster: Cluster, directory: Path) -> None:
+    """Put the runners' image onto a kind node; nodes of the local cluster have it."""
+    if cluster.provider == "kind":
+        archive = directory / "runner.tar"
+        write_runner(archive)
+        kind.load(archive)
 
 
 def load(cluster: Cluster, archive: Path) -> None:

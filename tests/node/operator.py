@@ -13,6 +13,7 @@ from tests.node.volumes import make_default_class
 from tests.waiting import eventually
 
 NAMESPACE: Final = "metrics-storage"
+USER: Final = f"system:serviceaccount:{NAMESPACE}:metrics-storage-operator"
 DEPLOYMENT: Final = "deployment/metrics-storage-operator"
 STORAGE: Final = "/var/lib/metrics-storage/storage"
 QUARANTINE: Final = "/var/lib/metrics-storage/quarantine"
@@ -42,9 +43,9 @@ class Operator:
             if self.installed:
                 self.uninstall()
             make_default_class(self.cluster)
+        self.installed = folder
         self.apply(folder)
         self.wait_rolled_out()
-        self.installed = folder
 
     def uninstall(self) -> None:
         """Remove everything, in the order that the README gives."""
@@ -124,6 +125,18 @@ class Operator:
         listing = self.run("metrics-storage", "archives", "list", "--output=json")
         found = [json.loads(line) for line in listing.splitlines()]
         return [archive for archive in found if archive["namespace"] == namespace]
+
+    def final_archives(self, namespace: str) -> list[dict[str, Any]]:
+        """Those of them that are no provisional ones, of which there may be one where a claim took long to go."""
+        return [archive for archive in self.archives(namespace) if archive["clean"]]
+
+    def wait_archiving(self) -> None:
+        """Wait until an archive is being written."""
+        eventually(
+            lambda: any(path.startswith(".metrics-storage/incoming/") for path in self.tree(QUARANTINE)),
+            seconds=60,
+            what="an archive is being written",
+        )
 
     def verify(self, archives: Iterable[dict[str, Any]]) -> None:
         """Have archives verified by `metrics-storage archives verify`; fails where one does not."""

@@ -75,14 +75,19 @@ def manifest(runners: Runners, name: str, spec: Object | None = None) -> Object:
     }
 
 
-def start(runners: Runners, *names: str, script: str, spec: Object | None = None) -> None:
-    """Apply MetricsStorages and their Pods in one go, as a runner controller does."""
-    objects = []
+def objects(runners: Runners, *names: str, script: str, spec: Object | None = None) -> list[Object]:
+    """MetricsStorages, each with its Pod behind it, to be applied."""
+    made = []
     for name in names:
         pod = runner_pod(name, script)
         pod["metadata"]["namespace"] = runners.namespace
-        objects += [manifest(runners, name, spec), pod]
-    runners.apply_objects(objects)
+        made += [manifest(runners, name, spec), pod]
+    return made
+
+
+def start(runners: Runners, *names: str, script: str, spec: Object | None = None) -> None:
+    """Apply MetricsStorages and their Pods in one go, as a runner controller does."""
+    runners.apply_objects(objects(runners, *names, script=script, spec=spec))
 
 
 def run_to_end(runners: Runners, name: str, script: str, *, claim: str = "") -> str:

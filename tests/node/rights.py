@@ -4,9 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-_METADATA: Final = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}]}
+from typing import Any
 
 
 @dataclass(frozen=True, order=True)
@@ -22,9 +20,11 @@ class Right:
     namespace: str = ""
 
 
-def write_policy(path: Path) -> None:
-    """An audit policy that records who asked for what, without bodies."""
-    path.write_text(json.dumps(_METADATA))
+def write_policy(path: Path, user: str) -> None:
+    """An audit policy that records what a user asked for once it is answered, without bodies."""
+    rules = [{"level": "Metadata", "users": [user]}, {"level": "None"}]
+    policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": rules}
+    path.write_text(json.dumps(policy))
 
 
 def granted(roles: Iterable[Mapping[str, Any]]) -> set[Right]:
@@ -71,8 +71,6 @@ class AuditLog:
                     continue
                 # A status of 403 may have other causes, such as a namespace that is being deleted.
                 decision = event.get("annotations", {}).get("authorization.k8s.io/decision")
-                if decision is None:
-                    continue  # It has only arrived, and is logged again when it is answered.
                 resource = "/".join(filter(None, (what["resource"], what.get("subresource"))))
                 right = Right(what.get("apiGroup", ""), resource, event["verb"], what.get("namespace", ""))
                 yield right, decision == "allow"

@@ -1,5 +1,6 @@
 """A test run that is killed leaves no process, mount or network behind, and the next one removes its directory."""
 
+import contextlib
 import json
 import os
 import signal
@@ -46,6 +47,15 @@ def processes(state: Path, inside: set[str]) -> list[str]:
     return found
 
 
+def mounts(state: Path) -> set[str]:
+    """The mounts in whatever namespace that have to do with the directory of a cluster."""
+    found = set()
+    for table in Path("/proc").glob("[0-9]*/mountinfo"):
+        with contextlib.suppress(OSError):  # It has just ended.
+            found |= {line for line in table.read_text().splitlines() if str(state) in line}
+    return found
+
+
 def interfaces() -> set[str]:
     """The names of this machine's network interfaces."""
     return {entry["ifname"] for entry in json.loads(run(["ip", "-json", "link", "show"]))}
@@ -63,9 +73,10 @@ def test_a_killed_run_leaves_no_process_mount_or_network(cluster: Cluster) -> No
         inside = namespaces(state)
         assert len(processes(state, inside)) > 5
         assert len(interfaces() - before) == 1
+        assert mounts(state)
         process.send_signal(signal.SIGKILL)
     eventually(lambda: not processes(state, inside), seconds=20, what="no process is left")
     eventually(lambda: interfaces() <= before, seconds=20, what="no network is left")
-    assert str(state) not in Path("/proc/self/mountinfo").read_text()
+    assert not mounts(state)
     sweep_sessions()
     assert not state.exists()

@@ -10,6 +10,7 @@ from tests.cluster.local import LocalCluster
 from tests.e2e.runners import Runners
 from tests.node.operator import Operator
 from tests.node.pods import WRITE_AND_END, start, wait_phase
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -40,12 +41,12 @@ def test_runners_write_below_the_nodes_directory_and_evidence_stays_there(
     uid = runners.storage("runner-0")["metadata"]["uid"]
     live = disk / "storage" / runners.namespace / f"runner-0_{uid}"
     assert (live / "post-job-metrics.json").read_text() == '{"state": "done"}\n'
-    runners.quarantine("runner-0")
     runners.kubectl("delete", "pod", "runner-0")
-    runners.wait_condition("runner-0", "Quarantined", seconds=60)
-    assert not live.exists()
-    kept = disk / "quarantine" / runners.namespace
-    assert f"runner-0_{uid}_1.tar.gz" in {path.name for path in kept.iterdir()}
+    runners.quarantine("runner-0")
+    quarantine = runners.wait_condition("runner-0", "Quarantined", seconds=60)["status"]["quarantine"]
+    assert quarantine["clean"]
+    assert (disk / "quarantine" / quarantine["archive"]).is_file()
+    eventually(lambda: not live.exists(), seconds=20, what="the directory is gone")
     runners.delete("runner-0")
     runners.wait_gone("runner-0")
     operator.assert_nothing_left(runners.namespace)

@@ -12,11 +12,10 @@ from tests.cluster import Cluster
 from tests.cluster.handle import find_kubectl
 from tests.cluster.local import LocalCluster
 from tests.e2e.runners import Runners
-from tests.node.operator import DEPLOYMENT, ROOT, Operator
+from tests.node.operator import DEPLOYMENT, ROOT, USER, Operator
 from tests.node.rights import AuditLog, granted
 from tests.waiting import eventually
 
-_USER: Final = "system:serviceaccount:metrics-storage:metrics-storage-operator"
 _OVERLAY: Final = "overlays/namespaced"
 _ONE: Final = "runners"
 """The namespace that this overlay names."""
@@ -66,8 +65,8 @@ def test_for_all_namespaces_it_uses_each_of_its_rights_and_asks_for_no_other(
     runners: Runners, operator: Operator, audit_log: AuditLog
 ) -> None:
     live(runners)
-    assert audit_log.refused(_USER) == set()
-    assert {replace(right, namespace="") for right in audit_log.used(_USER)} == granted(roles("base"))
+    assert audit_log.refused(USER) == set()
+    assert {replace(right, namespace="") for right in audit_log.used(USER)} == granted(roles("base"))
 
 
 def test_for_one_namespace_it_uses_each_of_its_rights_and_asks_for_no_other(
@@ -78,5 +77,5 @@ def test_for_one_namespace_it_uses_each_of_its_rights_and_asks_for_no_other(
     namespaced.kubectl("rollout", "restart", DEPLOYMENT)
     namespaced.wait_rolled_out()
     live(Runners(cluster, _ONE))
-    assert since.refused(_USER) == set()
-    assert since.used(_USER) == granted(roles(_OVERLAY))
+    assert since.refused(USER) == set()
+    assert since.used(USER) == granted(roles(_OVERLAY))

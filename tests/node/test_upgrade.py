@@ -1,6 +1,7 @@
 """Another image is rolled over a running one while it works, and back again."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,7 @@ from tests.image import BuiltImage
 from tests.image.relabel import relabel
 from tests.node.images import load
 from tests.node.operator import QUARANTINE, Operator
-from tests.node.pods import MUCH, WRITE_MUCH, manifest, start, wait_phase
-from tests.node.test_reboot import wait_archiving
+from tests.node.pods import MUCH, WRITE_MUCH, start, wait_phase
 from tests.waiting import eventually
 
 _TAG = "0.1.1-test"
@@ -41,23 +41,32 @@ def running(operator: Operator) -> str:
     return str(operator.pod()["status"]["containerStatuses"][0]["image"]).rpartition(":")[2]
 
 
+def ready(runners: Runners) -> int:
+    """How many MetricsStorages are Ready."""
+    return sum(storage.get("status", {}).get("phase") == "Ready" for storage in runners.every("ms"))
+
+
 @pytest.mark.usefixtures("back")
 def test_an_upgrade_in_the_middle_of_provisioning_makes_each_directory_once(
     runners: Runners, operator: Operator, newer: str, tmp_path: Path
 ) -> None:
-    names = [f"runner-{number}" for number in range(60)]
-    runners.apply_objects(manifest(runners, name) for name in names[:30])
-    operator.apply_image(newer, tmp_path)
-    runners.apply_objects(manifest(runners, name) for name in names[30:])
+    names = [f"runner-{number}" for number in range(200)]
+    with ThreadPoolExecutor(1) as pool:
+        applying = pool.submit(runners.apply, *names)
+        eventually(lambda: ready(runners) >= 10, seconds=60, what="some are provided")
+        operator.apply_image(newer, tmp_path)
+        assert ready(runners) < len(names), "all were provided before the upgrade"
+        applying.result()
     operator.wait_rolled_out()
     assert running(operator) == newer
-    storages = runners.wait_ready(*names, seconds=60)
+    eventually(lambda: ready(runners) == len(names), seconds=120, what="all are provided")
+    storages = runners.every("ms")
     assert len({storage["status"]["path"] for storage in storages}) == len(names)
     assert {volume["metadata"]["name"] for volume in runners.volumes()} == {
         f"ms-{storage['metadata']['uid']}" for storage in storages
     }
     runners.delete(*names)
-    runners.wait_all_gone(seconds=120)
+    runners.wait_all_gone(seconds=180)
     operator.assert_nothing_left(runners.namespace)
 
 
@@ -68,16 +77,16 @@ def test_an_upgrade_in_the_middle_of_an_archive_and_a_rollback_commit_one_archiv
     wait_phase(runners, "runner-0", "Succeeded")
     runners.kubectl("delete", "pod", "runner-0")
     runners.quarantine("runner-0")
-    wait_archiving(operator)
+    operator.wait_archiving()
     operator.apply_image(newer, tmp_path)
     operator.wait_rolled_out()
     assert running(operator) == newer
-    wait_archiving(operator)
+    operator.wait_archiving()
     operator.apply("base")
     operator.wait_rolled_out()
     runners.wait_condition("runner-0", "Quarantined", seconds=120)
-    (archive,) = operator.archives(runners.namespace)
-    assert (archive["clean"], archive["attempt"], archive["payload_bytes"]) == (True, 1, MUCH << 20)
+    (archive,) = operator.final_archives(runners.namespace)
+    assert archive["payload_bytes"] == MUCH << 20
     operator.verify([archive])
     eventually(lambda: not runners.volumes(), seconds=30, what="the volume is gone")
     assert not [path for path in operator.tree(QUARANTINE) if path.startswith(".metrics-storage/incoming/")]

@@ -27,6 +27,7 @@ _PACKAGES = {
     "ip": "iproute2",
     "nsenter": "util-linux",
     "busybox": "busybox-static",
+    "cc": "gcc",
 }
 _PLUGINS = Path("/usr/lib/cni")
 _SYSTEM_PATH = "/usr/sbin:/sbin"
@@ -61,8 +62,12 @@ def obstacle() -> str | None:
     """Why this machine cannot have nodes; None where it can, once the missing programs are installed."""
     if os.geteuid() != 0:
         return "nodes are namespaces, mounts and control groups, which only root can make"
-    if not os.path.isdir("/sys/fs/cgroup"):
-        return "there are no control groups in /sys/fs/cgroup"
+    if not any(os.access(path, os.W_OK) for path in ("/sys/fs/cgroup/cgroup.procs", "/sys/fs/cgroup/memory")):
+        return "there are no control groups in /sys/fs/cgroup that can be changed"
+    try:
+        run(["unshare", "--mount", "--pid", "--net", "--fork", "--mount-proc", "true"])
+    except ClusterError as exc:
+        return f"namespaces cannot be made ({exc})"
     if missing_packages() and shutil.which("apt-get") is None:
         return f"not installed, and there is no apt-get: {', '.join(missing_packages())}"
     return None

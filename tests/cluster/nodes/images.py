@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import platform
 import shutil
 import subprocess
 import tarfile
@@ -19,7 +20,7 @@ from pathlib import Path
 from tests.cluster.errors import ClusterError
 from tests.cluster.nodes.config import PAUSE_IMAGE
 
-__all__ = ["RUNNER_IMAGE", "write_image", "write_images"]
+__all__ = ["RUNNER_IMAGE", "write_image", "write_images", "write_runner"]
 
 RUNNER_IMAGE = "runner:local"
 
@@ -42,7 +43,7 @@ def write_images(directory: Path) -> list[Path]:
     directory.mkdir()
     pause, runner = directory / "pause.tar", directory / "runner.tar"
     _write_pause(pause)
-    _write_runner(runner)
+    write_runner(runner)
     return [pause, runner]
 
 
@@ -60,7 +61,7 @@ def _write_pause(archive: Path) -> None:
         write_image(archive, PAUSE_IMAGE, {"pause": program.read_bytes()}, ["/pause"])
 
 
-def _write_runner(archive: Path) -> None:
+def write_runner(archive: Path) -> None:
     """An image with a shell, out of Debian's busybox-static; raises ClusterError where that is not installed."""
     busybox = shutil.which("busybox")
     if busybox is None:
@@ -81,7 +82,7 @@ def write_image(
     layer = _layer(programs, links or {})
     digest = hashlib.sha256(layer).hexdigest()
     image = {
-        "architecture": "amd64",
+        "architecture": {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()],
         "os": "linux",
         "config": {"Entrypoint": entrypoint, "Env": ["PATH=/bin"]},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
