@@ -14,7 +14,7 @@ _EXAMPLES = """\
 examples:
   python -m tests.image                              build/image.tar, with whatever builder is here
   python -m tests.image --base=debian                on a base made from this system's packages
-  python -m tests.image --builder=podman --base=docker.io/library/python:3.12-slim
+  python -m tests.image --builder=podman --base=registry.example.com/python:3.12-slim
 """
 
 

@@ -5,13 +5,14 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from tests.cluster.apt import PrivateApt
 from tests.cluster.progress import Progress
 from tests.image.errors import ImageError
+from tests.image.relabel import relabel
 
 ROOT: Final = Path(__file__).parents[2]
 NAMES: Final = ("docker", "podman", "buildah")
@@ -56,11 +57,13 @@ def _build_with_engine(engine: str, order: Order, progress: Progress, log: Path)
     if isinstance(base, Path):
         progress.run([engine, "import", str(base), _BASE_TAG], log=log)
         base = _BASE_TAG
-    if engine == "podman":
-        # Which would put it under localhost/, where no kubelet looks for a name without a registry.
-        order = replace(order, tag=f"docker.io/library/{order.tag}")
     progress.run([engine, "build", *_arguments(order, base), str(ROOT)], log=log)
     progress.run([engine, "save", f"--output={order.output}", order.tag], log=log)
+    if engine == "podman":
+        # Which puts it under localhost/, where no kubelet looks for a name without a registry.
+        saved = order.output.rename(order.output.with_suffix(".saved"))
+        relabel(saved, order.output, order.tag, {})
+        saved.unlink()
 
 
 def _build_with_buildah(order: Order, progress: Progress, log: Path) -> None:
