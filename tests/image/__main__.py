@@ -8,7 +8,6 @@ from pathlib import Path
 from tests.cluster.errors import ClusterError
 from tests.image.build import ensure_image
 from tests.image.builders import NAMES
-from tests.image.errors import ImageError
 
 _EXAMPLES = """\
 examples:
@@ -35,7 +34,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         image = ensure_image(builder=options.builder, base=options.base, again=options.again)
-    except (ClusterError, ImageError) as exc:
+    except ClusterError as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1
     options.output.parent.mkdir(parents=True, exist_ok=True)
