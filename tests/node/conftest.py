@@ -21,6 +21,7 @@ from tests.node.rights import AuditLog, write_policy
 from tests.waiting import eventually
 
 _ORDER = (
+    "test_cable",
     "test_end",
     "test_install",
     "test_runner",

@@ -7,6 +7,7 @@ routing or packet filter is changed, and nothing leaves this machine.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import secrets
@@ -90,6 +91,9 @@ class Fabric:
         It gets no default route: what is not on this fabric is unreachable at once, and nothing waits for it.
         """
         port, inside = f"node{number}", _in_network_of(str(pid))
+        # The kernel takes the cable of a node that lost its power away, but only some time later.
+        with contextlib.suppress(ClusterError):
+            run([*self._inside, "ip", "link", "delete", port])
         run(["ip", "link", "add", port, "netns", self._pid, "type", "veth", "peer", "name", "eth0", "netns", str(pid)])
         self._plug(port)
         run([*inside, "ip", "link", "set", "lo", "up"])

@@ -19,12 +19,13 @@ from tests.cluster.nodes.commands import has_own_network, run
 from tests.cluster.nodes.config import NodePaths
 from tests.cluster.nodes.control_groups import ControlGroup
 from tests.cluster.nodes.fabric import Fabric
-from tests.cluster.processes import Lifetime, Process
+from tests.cluster.processes import Identity, Lifetime, Process
 from tests.cluster.waiting import wait_until
 
 __all__ = ["ClusterNode", "load_into", "node_name"]
 
 _REPOSITORY = Path(__file__).parents[3]
+_PATIENCE = 20.0
 
 
 class ClusterNode:
@@ -97,7 +98,10 @@ class ClusterNode:
         """End all its processes at once, as a power cut would; mounts and network go with them."""
         process, self._process = self._process or Process.find(self.name, self.paths.state), None
         if process is not None:
+            first = _first_of(process)
             process.stop(kill=True)
+            if first is not None and not first.wait_gone(_PATIENCE):
+                raise ClusterError(f"{self.name}: its first process, {first.pid}, does not end, even by SIGKILL")
         self._control_group.remove()
 
     def reboot(self) -> None:
@@ -146,6 +150,14 @@ def load_into(state: Path, archive: Path) -> None:
 
 def _ctr(paths: NodePaths, *arguments: str, timeout: float = 30) -> str:
     return run(["ctr", f"--address={paths.socket}", "--namespace=k8s.io", *arguments], timeout=timeout)
+
+
+def _first_of(process: Process) -> Identity | None:
+    """The node's first process, which ends after all others in there; None where it has ended."""
+    try:
+        return Identity.of(_child(process))
+    except OSError:
+        return None
 
 
 def _child(process: Process) -> int:
