@@ -6,6 +6,7 @@ deaths, power cuts on both file systems at every call of every life, every mutan
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -40,6 +41,16 @@ class Proof:
         self._root = root
         self._full = full
         self._jobs = jobs
+
+    def run(self, parts: Iterable[str]) -> bool:
+        """Run these parts; False where Ctrl-C ended them."""
+        try:
+            for part in parts:
+                print(f"==> {part}", flush=True)
+                getattr(self, part)()
+        except KeyboardInterrupt:
+            return False
+        return True
 
     def kill(self) -> None:
         """Deaths at every call, in the middle of every write, on volumes that cannot rename without replacing."""
@@ -90,9 +101,12 @@ class Proof:
 
     def hostile(self) -> None:
         """Directories that attack whoever walks them, and volumes that go away."""
-        tally = hostile_part.run("full" if self._full else "quick", workers=self._jobs)
-        self.tally.tried.update(tally.tried)
-        self.tally.violations += tally.violations
+        tally = hostile_part.Tally()
+        try:
+            hostile_part.run("full" if self._full else "quick", tally, workers=self._jobs)
+        finally:
+            self.tally.tried.update(tally.tried)
+            self.tally.violations += tally.violations
 
     def mutants(self) -> None:
         """Each broken engine must be noticed; so must the naive one."""
@@ -140,11 +154,14 @@ class Proof:
             self._add(kind, found)
 
     def _add(self, kind: str, found: list[str]) -> None:
-        self.tally.add(kind, [text.replace(str(self._root), "") for text in found])
+        violations = [text.replace(str(self._root), "") for text in found]
+        self.tally.add(kind, violations)
+        for violation in violations:
+            print(f"  VIOLATION {violation}", flush=True)
 
 
 def main() -> int:
-    """Returns 0 when every promise held and every mutant was noticed."""
+    """Returns 0 when every promise held and every mutant was noticed; Ctrl-C ends it with the account so far."""
     parser = argparse.ArgumentParser(prog="tests.faults", description=__doc__)
     parser.add_argument("--mode", choices=("quick", "full"), default="quick")
     parser.add_argument("--only", default=",".join(_PARTS), help=f"parts, out of {','.join(_PARTS)}")
@@ -160,14 +177,14 @@ def main() -> int:
         return 2
     begun = time.monotonic()
     proof = Proof(root, full=arguments.mode == "full", jobs=arguments.jobs)
-    for part in parts:
-        print(f"==> {part}", flush=True)
-        getattr(proof, part)()
-    print(f"==> tried in {time.monotonic() - begun:.0f} s")
+    ended = proof.run(parts)
+    print(f"==> tried in {time.monotonic() - begun:.0f} s{'' if ended else ', INTERRUPTED'}")
     for violation in proof.tally.violations[:_SHOWN]:
         print(f"  VIOLATION {violation}")
     for line in proof.tally.lines():
         print(line)
+    if not ended:
+        return 128 + signal.SIGINT
     if "mutants" in parts:
         print(f"{len(MUTANTS)} mutants and the naive engine: {len(proof.survivors)} unnoticed {proof.survivors or ''}")
     return 1 if proof.tally.violations or proof.survivors else 0

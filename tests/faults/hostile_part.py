@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
@@ -165,27 +166,27 @@ class Tally:
 class Crew:
     """Worker processes that do tasks until none is left, each replaced when it dies."""
 
-    def __init__(self, tasks: list[dict[str, Any]], say: Say) -> None:
-        self.tally = Tally()
+    def __init__(self, tasks: list[dict[str, Any]], say: Say, tally: Tally) -> None:
+        self.tally = tally
         self._tasks = list(reversed(tasks))
         self._say = say
         self._lock = threading.Lock()
         self._processes: set[Process] = set()
+        self._interrupted = False
 
     def work(self, workers: int) -> None:
         """Do everything; interrupted, end all processes at once."""
-        threads = [threading.Thread(target=self._work) for _ in range(workers)]
-        for thread in threads:
-            thread.start()
-        try:
-            for thread in threads:
-                thread.join()
-        except BaseException:
-            with self._lock:
-                self._tasks.clear()
-                for process in self._processes:
-                    os.kill(process.pid, signal.SIGKILL)
-            raise
+        with ThreadPoolExecutor(workers) as pool:
+            try:
+                for future in [pool.submit(self._work) for _ in range(workers)]:
+                    future.result()
+            except BaseException:
+                with self._lock:
+                    self._interrupted = True
+                    self._tasks.clear()
+                    for process in self._processes:
+                        os.kill(process.pid, signal.SIGKILL)
+                raise
         if self._tasks:
             self.tally.violations.append(f"{len(self._tasks)} tasks were not done, because no worker could start")
 
@@ -204,6 +205,8 @@ class Crew:
                         process.do(task, lambda message, begun=begun: self._take(message, begun))  # type: ignore[misc]
                     self._dismiss(process)
             except WorkerDiedError as exc:
+                if self._interrupted:
+                    return
                 self._take({"violation": f"{begun.get('begun', 'a worker')} hung or crashed: {exc}"}, {})
                 if not begun:
                     return
@@ -232,11 +235,14 @@ class Crew:
                 self._say(f"hostile: {self.tally.trees:,} trees, {self.tally.cases} cases, {found} violations")
 
 
-def run(mode: str = "quick", *, seed: int | None = None, workers: int = 2, say: Say = print, trees: int = 0) -> Tally:
-    """Run the part and return its totals.
+def run(
+    mode: str, tally: Tally, *, seed: int | None = None, workers: int = 2, say: Say = print, trees: int = 0
+) -> None:
+    """Run the part.
 
     Args:
         mode: quick (about two minutes) or full (hours).
+        tally: takes the totals, up to where the run is interrupted.
         seed: of the first tree; by default 0 in quick mode, and any in full mode.
         workers: processes at once.
         say: takes lines of progress.
@@ -248,11 +254,9 @@ def run(mode: str = "quick", *, seed: int | None = None, workers: int = 2, say: 
     with Process() as probe:
         systems = probe.systems
     say(f"hostile: {count:,} trees from seed {first} on {', '.join(systems)}, {workers} workers")
-    crew = Crew(_tasks(mode, sizes, systems, first, count), say)
-    crew.work(workers)
-    for line in crew.tally.lines():
+    Crew(_tasks(mode, sizes, systems, first, count), say, tally).work(workers)
+    for line in tally.lines():
         say(f"hostile: {line}")
-    return crew.tally
 
 
 def _tasks(mode: str, sizes: dict[str, Any], systems: list[str], first: int, count: int) -> list[dict[str, Any]]:
@@ -286,7 +290,8 @@ def main() -> int:
         return 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
-    tally = run(given.mode, seed=given.seed, workers=given.workers, trees=given.trees)
+    tally = Tally()
+    run(given.mode, tally, seed=given.seed, workers=given.workers, trees=given.trees)
     took = time.monotonic() - began
     print(f"hostile: {sum(tally.tried.values()):,} tried, {len(tally.violations)} violations in {took:.0f} s")
     return bool(tally.violations)

@@ -4,6 +4,7 @@ import base64
 import os
 import pickle
 import re
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from tests.faults import hostile_facts
 from tests.faults.hostile_outside import Outside
-from tests.faults.hostile_part import Crew, Process, WorkerDiedError
+from tests.faults.hostile_part import Crew, Process, Tally, WorkerDiedError
 from tests.faults.hostile_plan import Node, Plan, draw_plan, every, smaller, with_kinds
 from tests.faults.hostile_race import Swapper, make_racetrack
 from tests.faults.hostile_stage import FILE_SYSTEMS
@@ -198,8 +199,25 @@ def _traces() -> set[str]:
 
 def test_a_tree_that_ends_its_process_is_a_violation_and_the_rest_is_tried() -> None:
     said_lines: list[str] = []
-    crew = Crew([{"do": "trees", "first": 0, "count": 4}, {"do": "nonsense"}], said_lines.append)
-    crew.work(1)
-    assert crew.tally.trees == 4
-    assert len(crew.tally.violations) == 1
-    assert "hung or crashed" in crew.tally.violations[0]
+    tally = Tally()
+    Crew([{"do": "trees", "first": 0, "count": 4}, {"do": "nonsense"}], said_lines.append, tally).work(1)
+    assert tally.trees == 4
+    assert len(tally.violations) == 1
+    assert "hung or crashed" in tally.violations[0]
+
+
+class InterruptingTally(Tally):
+    """Presses Ctrl-C after its first tree."""
+
+    def take(self, message: dict[str, Any]) -> None:
+        super().take(message)
+        if "tree" in message and self.trees == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_an_interrupted_run_keeps_its_account_and_takes_no_end_for_a_crash() -> None:
+    tally = InterruptingTally()
+    with pytest.raises(KeyboardInterrupt):
+        Crew([{"do": "trees", "first": 0, "count": 100_000}], print, tally).work(1)
+    assert tally.trees
+    assert not tally.violations
