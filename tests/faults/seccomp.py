@@ -26,6 +26,7 @@ _NOTIFY: Final = 0x7FC00000
 _CONTINUE: Final = 1
 _RECEIVE: Final = 0xC0502100
 _SEND: Final = 0xC0182101
+_STILL_WAITS: Final = 0x40082102
 _NOTIFICATION: Final = struct.Struct("=QIIiIQ6Q")
 _RESPONSE: Final = struct.Struct("=QqiI")
 
@@ -87,6 +88,15 @@ def receive(listener: int) -> Notification | None:
         raise
     identifier, pid, _, number, _, _, *args = _NOTIFICATION.unpack(buffer)
     return Notification(identifier, pid, number, tuple(args))
+
+
+def still_waits(listener: int, notification: Notification) -> bool:
+    """Whether the thread lives: what was read of it before is worth nothing otherwise."""
+    try:
+        fcntl.ioctl(listener, _STILL_WAITS, struct.pack("=Q", notification.id))
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def let_through(listener: int, notification: Notification) -> None:

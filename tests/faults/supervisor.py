@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -173,11 +174,23 @@ class _Watch:
             self._run.ended = True
         self._run.said.append((len(self._run.calls), message))
 
-    def _decide(self) -> None:
+    def _next(self) -> tuple[seccomp.Notification, Call] | None:
+        """A call that waits; None where its thread died meanwhile, which others do than the one that was killed."""
         notification = seccomp.receive(self._listener)
-        if notification is None:
+        if notification is None or self._run.died:
+            return None
+        try:
+            call = calls.look(notification)
+        except (OSError, struct.error):
+            if seccomp.still_waits(self._listener, notification):
+                raise
+            return None
+        return (notification, call) if seccomp.still_waits(self._listener, notification) else None
+
+    def _decide(self) -> None:
+        if (found := self._next()) is None:
             return
-        call = calls.look(notification)
+        notification, call = found
         answer = Answer(Kind.LET)
         if any(_below(path, volume) for path in call.paths for volume in self._volumes):
             if call.changes or self._reading:

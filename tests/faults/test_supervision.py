@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import attacks, campaign, events, images, mutation, stracing, trials
+from tests.faults import attacks, calls, campaign, events, images, mutation, seccomp, stracing, trials
 from tests.faults.bound import bound
 from tests.faults.case import Case
 from tests.faults.lives import LIVES
@@ -54,23 +54,42 @@ def test_seccomp_and_strace_see_the_same_calls(zygote: Zygote, tmp_path: Path) -
 
 
 @root_only
+def test_a_call_of_who_dies_before_it_is_looked_at_does_not_count(
+    zygote: Zygote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = Case(tmp_path / "late", LIVES["quarantine"])
+    case.prepare(zygote)
+    look = calls.look
+
+    def look_late(notification: seccomp.Notification) -> calls.Call:
+        os.kill(notification.pid, signal.SIGKILL)
+        eventually(lambda: not Path(f"/proc/{notification.pid}").exists(), seconds=10, what="it is gone")
+        return look(notification)
+
+    monkeypatch.setattr(calls, "look", look_late)
+    run = case.live(zygote, events.undisturbed)
+    assert not run.calls
+    assert not run.ended
+
+
+@root_only
 def test_half_a_write_is_written_when_it_is_torn(zygote: Zygote, tmp_path: Path) -> None:
-    calls = campaign.scout(zygote, tmp_path, "quarantine")
-    at = next(number for number, call in enumerate(calls) if call.name == "write" and "journal" in call.path)
+    made = campaign.scout(zygote, tmp_path, "quarantine")
+    at = next(number for number, call in enumerate(made) if call.name == "write" and "journal" in call.path)
     case = Case(tmp_path / "torn", LIVES["quarantine"])
     case.prepare(zygote)
     case.live(zygote, events.torn(at))
     (temporary,) = (tmp_path / "torn" / "storage" / ".metrics-storage" / "journal").glob(".*.tmp")
-    assert 0 < temporary.stat().st_size < calls[at].args[2]
+    assert 0 < temporary.stat().st_size < made[at].args[2]
 
 
 @root_only
 def test_the_naive_engine_loses_evidence(tmp_path: Path) -> None:
     with Zygote(double=True) as naive:
-        calls = campaign.scout(naive, tmp_path, trials.NAIVE_LIFE)
+        made = campaign.scout(naive, tmp_path, trials.NAIVE_LIFE)
         lost = [
             found.promise == "P1"
-            for point in list(campaign.deaths(trials.NAIVE_LIFE, calls))[-8:]
+            for point in list(campaign.deaths(trials.NAIVE_LIFE, made))[-8:]
             for found in campaign.attempt(point, naive, tmp_path)
         ]
     assert any(lost)
