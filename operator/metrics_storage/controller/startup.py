@@ -80,8 +80,7 @@ async def run(settings: Settings) -> None:
         await stack.enter_async_context(_background(sweep))
         await stack.enter_async_context(_background(scrub))
         stack.callback(scrub.close)
-        await _run_kopf(settings, reconciler, health, bookkeeping, server=api.server, stop=sweep.watch_lost)
-        if sweep.watch_lost.is_set():
+        if await _run_kopf(settings, reconciler, health, bookkeeping, server=api.server, stop=sweep.watch_lost):
             raise WatchLostError(
                 "the API server has MetricsStorages that no watch tells of; was the definition deleted and applied "
                 "again, or does the log tell of requests that failed? Nothing was lost: start the operator anew, as "
@@ -155,7 +154,9 @@ async def _run_kopf(
     *,
     server: str,
     stop: asyncio.Event,
-) -> None:
+) -> bool:
+    """Serve until SIGTERM or `stop`; whether it was that which ended it."""
+    stopped = False
     registry = kopf.OperatorRegistry()
     register(registry, reconciler, bookkeeping)
 
@@ -170,6 +171,13 @@ async def _run_kopf(
         health.waiting_for = None
         _log.info("watching %s", ", ".join(settings.namespaces) or "all namespaces")
 
+    @kopf.on.cleanup(registry=registry)
+    def ending(**_: Any) -> None:
+        nonlocal stopped
+        stopped = stop.is_set()
+        # Otherwise kopf waits 5 s for its own waiter for this flag.
+        stop.set()
+
     await kopf.operator(
         registry=registry,
         settings=build_kopf_settings(settings, bookkeeping),
@@ -178,6 +186,7 @@ async def _run_kopf(
         namespaces=settings.namespaces,
         stop_flag=stop,
     )
+    return stopped
 
 
 def build_kopf_settings(settings: Settings, bookkeeping: Bookkeeping) -> kopf.OperatorSettings:
