@@ -155,7 +155,9 @@ def fields() -> dict[str, Manifest]:
 def test_every_folder_of_manifests_that_can_be_applied_is_tested() -> None:
     folders = {path.parent.relative_to(MANIFESTS) for path in MANIFESTS.rglob("kustomization.yaml")}
 
-    assert sorted(map(str, folders)) == sorted([*RENDERED, "components/namespaced", "policies"])
+    assert sorted(map(str, folders)) == sorted(
+        [*RENDERED, "components/namespaced", "components/user-roles", "policies"]
+    )
 
 
 # The API server describes metadata itself, and refuses a definition that does.
@@ -209,6 +211,25 @@ def test_with_given_namespaces_only_volumes_remain_a_matter_of_the_cluster() -> 
     assert only("overlays/namespaced", "ClusterRole")["rules"] == REMAINING_CLUSTER_RULES
     assert only("overlays/namespaced", "Role", "runners")["rules"] == RUNNER_NAMESPACE_RULES
     assert only("overlays/namespaced", "Role", "metrics-storage")["rules"] == OPERATOR_NAMESPACE_RULES
+
+
+def test_users_may_look_at_what_they_may_view_and_change_what_they_may_edit() -> None:
+    path = MANIFESTS / "components" / "user-roles" / "cluster-roles.yaml"
+    roles = {role["metadata"]["name"]: role for role in yaml.safe_load_all(path.read_text())}
+    prefix = "rbac.authorization.k8s.io/aggregate-to-"
+    given = {
+        to: {verb for role in roles.values() if prefix + to in role["metadata"]["labels"] for verb in _verbs(role)}
+        for to in ("view", "edit", "admin")
+    }
+    looking = {"get", "list", "watch"}
+    assert given["view"] == looking
+    assert given["edit"] == given["admin"] == looking | {"create", "patch", "update", "delete"}
+
+
+def _verbs(role: Manifest) -> set[str]:
+    (rule,) = role["rules"]
+    assert (rule["apiGroups"], rule["resources"]) == (["metricsstorage.dev"], ["metricsstorages"])
+    return set(rule["verbs"])
 
 
 @pytest.mark.parametrize("folder", RENDERED)

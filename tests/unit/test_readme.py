@@ -6,12 +6,16 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
+from types import SimpleNamespace
+from typing import Final, cast
 
 import pytest
 
 from metrics_storage.cli import options
 from metrics_storage.cli.main import build_parser
+from metrics_storage.controller.metrics import build_metrics
+from metrics_storage.controller.scrub import Scrub
+from metrics_storage.controller.sweep import Sweep
 from metrics_storage.model import reasons, trouble
 
 ROOT: Final = Path(__file__).parents[2]
@@ -72,6 +76,14 @@ def test_the_table_of_reasons_has_every_reason_and_says_whether_it_stalls() -> N
     assert found == {reason: "yes" if reason in stalling else "no" for reason in every}
 
 
+def test_every_metric_is_documented_and_no_other() -> None:
+    section = (ROOT / "docs" / "operations.md").read_text().split("\n## Monitoring\n")[1].split("\n## ")[0]
+    metrics = build_metrics(cast(Scrub, SimpleNamespace(scrubber=None)), cast(Sweep, None))
+    rows_of_metrics = re.findall(r"^\| `(\w+)` \| (\w+) \|", section, re.M)
+    assert sorted(rows_of_metrics) == sorted((metric.name, metric.kind) for metric in metrics)
+    assert set(re.findall(r"metrics_storage_\w+", section)) == {metric.name for metric in metrics}
+
+
 def test_the_readme_is_short_enough_to_be_read() -> None:
     assert len(README.splitlines()) <= 400
 
@@ -103,7 +115,7 @@ def test_files_that_kubectl_is_told_to_apply_exist(document: Path) -> None:
     named = {
         path
         for command in commands(document.read_text())
-        for path in re.findall(r" -[fk] ((?:manifests|crds)\S*)", command)
+        for path in re.findall(r" -[fk] (?:\.\./metrics-storage-operator/)?((?:manifests|crds)\S*)", command)
     }
     assert {path for path in named if not (ROOT / path).exists()} == set()
 

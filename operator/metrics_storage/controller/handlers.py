@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 _CHANGE: Final = "change"
 _DELETE: Final = "delete"
 _GONE: Final = "gone"
-"""Ids of the handlers: kopf keeps them in annotations, so they outlive a release and are never renamed."""
+"""Ids of the handlers, under which kopf remembers how far each is."""
 
 _SOON: Final = 5.0
 _LATER: Final = 20.0

@@ -66,6 +66,12 @@ def build_metrics(scrub: Scrub, sweep: Sweep) -> tuple[Metric, ...]:
             lambda: scrubber.read_bytes,
         ),
         Metric(
+            "metrics_storage_stalled",
+            "gauge",
+            "MetricsStorages on which a person must act, by the last sweep.",
+            lambda: sweep.stalled,
+        ),
+        Metric(
             "metrics_storage_orphans",
             "gauge",
             "Directories and volumes that are kept although their MetricsStorage is gone.",

@@ -14,6 +14,7 @@ from metrics_storage.errors import MetricsStorageError
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import is_bound
 from metrics_storage.kube.resources import CLAIMS, STORAGES, VOLUMES, Resource
+from metrics_storage.model import reasons
 from metrics_storage.model.record import Phase
 from metrics_storage.model.trouble import explain
 
@@ -56,6 +57,8 @@ class Sweep:
         self._late: dict[str, asyncio.Task[None]] = {}
         self.orphans: frozenset[str] = frozenset()
         """Uids whose directory or volume is kept although their MetricsStorage is gone, by the last sweep."""
+        self.stalled = 0
+        """MetricsStorages on which a person must act, by the last sweep; those that are safely in quarantine aside."""
         self.completed_at = time.monotonic()
 
     async def run(self) -> None:
@@ -79,6 +82,7 @@ class Sweep:
         claims = _by_uid(await self._list(CLAIMS, MANAGED_SELECTOR))
         living = {body["metadata"]["uid"]: body for body in await self._list(STORAGES)}
         self._check_watched(living)
+        self.stalled = sum(map(_waits_for_a_person, living.values()))
         for uid, body in living.items():
             if "deletionTimestamp" in body["metadata"]:
                 self._conclude_if_late(body)
@@ -152,6 +156,11 @@ class Sweep:
     async def _list(self, resource: Resource, selector: str = "") -> list[dict[str, Any]]:
         namespaces = self._namespaces if resource.namespaced else [None]
         return [item for namespace in namespaces async for item in self._api.list(resource, namespace, selector)]
+
+
+def _waits_for_a_person(body: Mapping[str, Any]) -> bool:
+    conditions = (body.get("status") or {}).get("conditions", ())
+    return any(entry["type"] == "Stalled" and entry["reason"] != reasons.QUARANTINED for entry in conditions)
 
 
 def _by_uid(objects: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

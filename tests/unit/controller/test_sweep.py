@@ -1,4 +1,4 @@
-"""How the sweep notices that no watch tells of what is on the API server."""
+"""What a sweep notices: watches that do not tell of what is on the API server, and who waits for a person."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,12 +25,14 @@ class World:
     known: set[str] = field(default_factory=set)
     reachable: bool = True
     now: float = 0.0
+    conditions: list[dict[str, str]] = field(default_factory=list)
 
     async def list(self, resource: Resource, _namespace: str | None, _selector: str = "") -> AsyncIterator[Any]:
         if not self.reachable:
             raise KubernetesError("connection refused", None)
         if resource is STORAGES:
-            yield {"metadata": {"name": "runner-0", "namespace": "runners", "uid": UID}}
+            metadata = {"name": "runner-0", "namespace": "runners", "uid": UID}
+            yield {"metadata": metadata, "status": {"conditions": self.conditions}}
 
     async def uids(self) -> set[str]:
         return set()
@@ -90,3 +92,13 @@ def test_a_watch_gets_its_time_anew_after_the_api_server_was_away(world: World, 
     assert not at(sweep, world, 100)
     assert not at(sweep, world, 130)
     assert at(sweep, world, 131)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "stalled"),
+    [("Stalled", "QuarantineVolumeFull", 1), ("Stalled", "Quarantined", 0), ("Reconciling", "ClaimInUse", 0)],
+)
+def test_who_waits_for_a_person_is_counted(world: World, sweep: Sweep, kind: str, reason: str, stalled: int) -> None:
+    world.conditions = [{"type": "Ready", "reason": reason}, {"type": kind, "reason": reason}]
+    asyncio.run(sweep.once())
+    assert sweep.stalled == stalled
