@@ -29,6 +29,7 @@ _ORDER = (
     "test_namespaces",
     "test_upgrade",
     "test_reboot",
+    "test_volumes",
     "test_rights",
 )
 """Modules by the cost of what they change; those on other overlays, which install anew, come last."""
