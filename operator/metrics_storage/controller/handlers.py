@@ -13,7 +13,7 @@ import kopf
 
 from metrics_storage import constants
 from metrics_storage.controller.memory import Bookkeeping
-from metrics_storage.controller.reconciler import Reconciler
+from metrics_storage.controller.reconciler import UNCLEAN_PAUSE, Reconciler
 from metrics_storage.errors import PersistentlyUncleanError
 from metrics_storage.model.trouble import explain
 
@@ -26,8 +26,7 @@ _GONE: Final = "gone"
 
 _SOON: Final = 5.0
 _LATER: Final = 20.0
-_SELDOM: Final = 600.0
-"""Seconds to the next attempt; where a person must act, soon enough after he did, unless an attempt is costly."""
+"""Seconds to the next attempt; where a person must act, soon enough after he did."""
 
 
 def register(registry: kopf.OperatorRegistry, reconciler: Reconciler, bookkeeping: Bookkeeping) -> None:
@@ -43,7 +42,7 @@ def register(registry: kopf.OperatorRegistry, reconciler: Reconciler, bookkeepin
         except Exception as exc:
             # Where a person must act, an edit or the sweep comes back here; a timer would only delay the edit.
             # Not so on the way to quarantine, which no edit can change and the sweep leaves alone.
-            if is_flagged(body) or not explain(exc).stalled:
+            if not explain(exc).stalled or is_flagged(body) or await reconciler.is_latched(body["metadata"]["uid"]):
                 raise again(exc) from exc
 
     @kopf.on.delete(*resource, id=_DELETE, registry=registry)
@@ -71,7 +70,7 @@ def is_flagged(body: Mapping[str, Any]) -> bool:
 def again(exc: Exception) -> kopf.TemporaryError:
     """The one answer to every error: keep the data and come back, not all at the same moment."""
     trouble = explain(exc)
-    delay = _SELDOM if isinstance(exc, PersistentlyUncleanError) else _LATER if trouble.stalled else _SOON
+    delay = UNCLEAN_PAUSE if isinstance(exc, PersistentlyUncleanError) else _LATER if trouble.stalled else _SOON
     return kopf.TemporaryError(f"{trouble.reason}: {trouble.message}", delay=delay * random.uniform(0.8, 1.2))  # noqa: S311
 
 

@@ -6,7 +6,9 @@ forgets all of it only looks at everything once more.
 """
 
 import copy
+import time
 from collections.abc import Collection
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import kopf
@@ -15,6 +17,14 @@ from metrics_storage.constants import KOPF_PREFIX
 
 _TOUCHED: Final = f"{KOPF_PREFIX}/touched"
 """The one annotation that is still written: a changed value makes the API server send the object again."""
+
+
+_CLOCK_DRIFT: Final = 1.0
+"""Seconds that a clock may be corrected by in the meantime without a step."""
+
+
+def _clock_ahead() -> float:
+    return time.time() - time.monotonic()
 
 
 class Bookkeeping:
@@ -39,13 +49,19 @@ class Progress(kopf.ProgressStorage):
 
     def __init__(self) -> None:
         super().__init__()
-        self._records: dict[str, dict[str, Any]] = {}
+        self._records: dict[str, dict[str, tuple[dict[str, Any], float]]] = {}
+        """Records as kopf gave them, and how far the clock was from the monotonic one at that time."""
 
     def fetch(self, *, key: str, body: kopf.Body) -> Any:
-        return copy.deepcopy(self._records.get(str(body.metadata.uid), {}).get(key))
+        record, ahead = self._records.get(str(body.metadata.uid), {}).get(key, (None, 0.0))
+        record = copy.deepcopy(record)
+        # kopf keeps the time of the next attempt by the clock; one that was set back would put it off for as long.
+        if record and record.get("delayed") and abs(step := _clock_ahead() - ahead) > _CLOCK_DRIFT:
+            record["delayed"] = (datetime.fromisoformat(record["delayed"]) + timedelta(seconds=step)).isoformat()
+        return record
 
     def store(self, *, key: str, record: Any, body: kopf.Body, patch: kopf.Patch) -> None:
-        self._records.setdefault(str(body.metadata.uid), {})[key] = dict(record)
+        self._records.setdefault(str(body.metadata.uid), {})[key] = (dict(record), _clock_ahead())
 
     def purge(self, *, key: str, body: kopf.Body, patch: kopf.Patch) -> None:
         self._records.get(str(body.metadata.uid), {}).pop(key, None)

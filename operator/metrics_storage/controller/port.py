@@ -5,9 +5,10 @@ The protocol is small and asynchronous so that an engine on another node can sta
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from metrics_storage.engine.engine import Ensured, StorageEngine
 from metrics_storage.errors import ArchiveError
@@ -17,6 +18,9 @@ from metrics_storage.model.spec import StorageSpec
 from metrics_storage.model.usage import Usage
 
 _T = TypeVar("_T")
+
+_SNAPSHOT_PATIENCE: Final = 1800.0
+"""Seconds for a provisional archive: who may still change a directory can make it endless."""
 
 
 class Engine(Protocol):
@@ -69,13 +73,15 @@ class LocalEngine:
         self._engine = engine
         self._workers = ThreadPoolExecutor(workers, thread_name_prefix="disk")
         self._archivers = ThreadPoolExecutor(archive_workers, thread_name_prefix="archive")
+        # Of its own: who is still at work in a directory could keep the archivers from everybody else's evidence.
+        self._snapshotters = ThreadPoolExecutor(1, thread_name_prefix="snapshot")
         self._removers = ThreadPoolExecutor(workers, thread_name_prefix="remove")
         self._stopping = threading.Event()
 
     def close(self) -> None:
         """Interrupt archives and wait for what runs; everything goes on at the next start."""
         self._stopping.set()
-        for pool in (self._workers, self._archivers, self._removers):
+        for pool in (self._workers, self._archivers, self._snapshotters, self._removers):
             pool.shutdown(cancel_futures=True)
 
     async def find(self, uid: str) -> Record | None:
@@ -91,7 +97,14 @@ class LocalEngine:
         return await self._run(lambda: self._engine.latch(identity, reason, requested_at))
 
     async def snapshot(self, identity: Identity) -> Record:
-        return await self._run(lambda: self._engine.snapshot(identity, self._go_on), self._archivers)
+        end = time.monotonic() + _SNAPSHOT_PATIENCE
+
+        def go_on(_bytes: int, _entries: int) -> None:
+            self._go_on(_bytes, _entries)
+            if time.monotonic() > end:
+                raise ArchiveError(f"not archived within {_SNAPSHOT_PATIENCE:g} s while it is still in use")
+
+        return await self._run(lambda: self._engine.snapshot(identity, go_on), self._snapshotters)
 
     async def archive(self, identity: Identity) -> Record:
         return await self._run(lambda: self._engine.archive(identity, self._go_on), self._archivers)
@@ -115,7 +128,7 @@ class LocalEngine:
         await self._run(lambda: self._engine.forget(uid))
 
     async def measure(self, identity: Identity) -> Usage | None:
-        return await self._run(lambda: self._engine.measure(identity))
+        return await self._run(lambda: self._engine.measure(identity, self._go_on))
 
     async def _run(self, call: Callable[[], _T], pool: Executor | None = None) -> _T:
         return await asyncio.get_running_loop().run_in_executor(pool or self._workers, call)

@@ -6,6 +6,7 @@ what they mean for retries.
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -15,7 +16,7 @@ from metrics_storage.controller.events import Events
 from metrics_storage.controller.fairness import Turns
 from metrics_storage.controller.port import Engine
 from metrics_storage.controller.subject import Subject, now, placed
-from metrics_storage.errors import ClaimInUseError, MetricsStorageError, ObjectChangedError
+from metrics_storage.errors import ClaimInUseError, MetricsStorageError, ObjectChangedError, PersistentlyUncleanError
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import Claims
 from metrics_storage.model import reasons
@@ -30,6 +31,9 @@ _log = logging.getLogger(__name__)
 _CLAIM_PATIENCE: Final = 10.0
 """Seconds that one attempt waits for a claim or volume to go; Pods that use it may need much longer."""
 
+
+UNCLEAN_PAUSE: Final = 600.0
+"""Seconds between attempts at an archive for which a person was called: each costs as much as the first."""
 
 _PROVIDED_AT_ONCE: Final = 32
 """MetricsStorages that are provided at the same time: enough to keep disk and API server busy."""
@@ -48,6 +52,7 @@ class Reconciler:
         self._events = events
         self._turns = Turns(_PROVIDED_AT_ONCE)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._resting: dict[str, float] = {}
 
     async def reconcile(self, body: Mapping[str, Any]) -> None:
         """Converge a MetricsStorage that is not being deleted."""
@@ -125,15 +130,24 @@ class Reconciler:
         """
         uid = body["metadata"]["uid"]
         lock = self._locks.get(uid)
-        if lock and lock.locked():
+        if (lock and lock.locked()) or time.monotonic() < self._resting.get(uid, 0):
             return
         await self.finalize(body)
         fresh = await Subject(body, self._api).read_again()
         if fresh is not None and fresh.deleting:
             await fresh.release()
 
+    async def is_latched(self, uid: str) -> bool:
+        """Whether the journal has a quarantine for it, or cannot tell."""
+        try:
+            record = await self._engine.find(uid)
+        except (MetricsStorageError, OSError):
+            return True
+        return record is not None and record.quarantine is not None
+
     async def forget(self, uid: str) -> None:
         """Drop the journal entry of a MetricsStorage that has left the API server."""
+        self._resting.pop(uid, None)
         await self._engine.forget(uid)
 
     async def _check_not_lost(self, subject: Subject) -> None:
@@ -222,6 +236,8 @@ class Reconciler:
             try:
                 yield
             except Exception as exc:
+                if isinstance(exc, PersistentlyUncleanError):
+                    self._resting[uid] = time.monotonic() + UNCLEAN_PAUSE
                 await self._publish_trouble(subject, exc)
                 raise
 
@@ -229,7 +245,7 @@ class Reconciler:
         """What the journal knows, None also where the volume is the trouble."""
         try:
             return await self._engine.find(subject.identity.uid)
-        except MetricsStorageError:
+        except (MetricsStorageError, OSError):
             return None
 
     async def _publish_trouble(self, subject: Subject, exc: Exception) -> None:

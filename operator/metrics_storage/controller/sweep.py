@@ -15,7 +15,7 @@ from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import is_bound
 from metrics_storage.kube.resources import CLAIMS, STORAGES, VOLUMES, Resource
 from metrics_storage.model import reasons
-from metrics_storage.model.record import Phase
+from metrics_storage.model.record import Phase, Record
 from metrics_storage.model.trouble import explain
 
 _log = logging.getLogger(__name__)
@@ -119,38 +119,38 @@ class Sweep:
 
     async def _settle(self, uids: set[str]) -> None:
         """Forget those whose life is over, and report what is left of those that nobody owns any more."""
-        left = set()
+        left: dict[str, Record | None] = {}
         for uid in uids:
             try:
                 record = await self._engine.find(uid)
                 if record and self._watched and record.identity.namespace not in self._watched:
                     continue  # Its owner is not in the list, and may well live.
                 await self._reconciler.forget(uid)
-                if record is None or await self._engine.find(uid) is not None:
-                    left.add(uid)
-            except MetricsStorageError as exc:
-                _log.warning("%s", exc)
-        await self._report_orphans(left)
+                if record is None or (record := await self._engine.find(uid)):
+                    left[uid] = record
+            except (MetricsStorageError, OSError) as exc:
+                _log.warning("what is left of %s: %s", uid, exc)
+        self._report_orphans(left)
 
     async def _known(self) -> set[str]:
         """The uids in the journal; none where the volume is not there, which every MetricsStorage will say."""
         try:
             return set(await self._engine.uids())
-        except MetricsStorageError as exc:
+        except (MetricsStorageError, OSError) as exc:
             _log.warning("%s", exc)
             return set()
 
-    async def _report_orphans(self, uids: set[str]) -> None:
+    def _report_orphans(self, left: Mapping[str, Record | None]) -> None:
         """Say once what is kept although its MetricsStorage is gone: somebody took our finalizer off."""
         retained = self._reported - self.orphans
-        for uid in uids - self._reported:
-            record = await self._engine.find(uid)
+        for uid in left.keys() - self._reported:
+            record = left[uid]
             if record and record.phase is Phase.RETAINED:
                 retained |= {uid}
                 continue
             what = f"{record.identity}: directory {record.phase}" if record else f"volume ms-{uid}"
             _log.warning("orphan: %s has no MetricsStorage any more; it is kept until a person removes it", what)
-        self._reported = frozenset(uids)
+        self._reported = frozenset(left)
         self.orphans = self._reported - retained
 
     async def _list(self, resource: Resource, selector: str = "") -> list[dict[str, Any]]:

@@ -36,6 +36,9 @@ _OVER = (Phase.GONE, Phase.RETAINED)
 _PATIENCE_WITH_UNCLEAN: Final = 3
 """Attempts at a clean archive before a person is called; they go on nevertheless."""
 
+_PATIENCE_WITH_LIVE: Final = 10.0
+"""Seconds for measuring a directory whose runner may be at work; some two million entries."""
+
 
 _Step = TypeVar("_Step", bound=Callable[..., Any])
 
@@ -294,17 +297,20 @@ class StorageEngine:
             self._journal.remove(uid)
 
     @_leaving_doubt
-    def measure(self, identity: Identity) -> Usage | None:
-        """Usage of a live directory, None where there is none to measure."""
+    def measure(self, identity: Identity, progress: Progress | None = None) -> Usage | None:
+        """Usage of a live directory, None where there is none to measure, or too much for the time there is."""
         record = self.find(identity.uid)
         if record is None or record.phase is not Phase.PROVISIONED:
             return None
+        usage: Usage | None
         try:
             with self._directories.opened(Place.LIVE, identity) as fd:
-                usage = measure(fd)
+                usage = measure(fd, progress=progress, patience=_PATIENCE_WITH_LIVE)
         except FileNotFoundError:
             return None
-        had_content = bool(record.had_content) or usage.files > 0
+        except TimeoutError:
+            usage = None
+        had_content = bool(record.had_content) or usage is None or usage.files > 0
         if had_content is not record.had_content:
             self._journal.write(replace(record, had_content=had_content))
         return usage
@@ -330,7 +336,7 @@ class StorageEngine:
         uid = record.identity.uid
         return PersistentlyUncleanError(
             f"{message}. Mend the source, or move .metrics-storage/frozen/{uid} away from storage volume "
-            f"{self.storage.path} to a safe place, and then say: metrics-storage release {uid}"
+            f"{self.storage.path} to a safe place, and then say, where the operator runs: metrics-storage release {uid}"
         )
 
     def _freeze(self, record: Record, place: Place) -> Record:
@@ -358,5 +364,5 @@ class StorageEngine:
         return DirectoryVanishedError(
             f"the directory of {identity} (inode {record.inode}) is not on storage volume {self.storage.path} any "
             f"more. Put it back as {identity.namespace}/{identity.directory_name} if it was moved; if it is lost, "
-            f"say so with: metrics-storage release {identity.uid}"
+            f"say so where the operator runs: metrics-storage release {identity.uid}"
         )

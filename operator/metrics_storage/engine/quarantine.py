@@ -59,12 +59,16 @@ class QuarantineStore:
     def commit_provisional(self, source_fd: int, record: Record, progress: Progress | None = None) -> Committed:
         """Archive a directory that is still in use; the archive is never clean, and its source is not to be removed.
 
+        One that was committed by an attempt whose end was not recorded is taken, so that there is one alone.
+
         Raises:
             VolumeFullError, ArchiveError: nothing was committed.
         """
         with self._errors(record):
             attempt = self._next_attempt(record.identity)
-            self._check_room(source_fd)
+            if archive := self._left_behind(record, attempt - 1, progress):
+                return Committed(archive, attempt - 1)
+            self._check_room(source_fd, progress)
             return self._write(source_fd, record, attempt, progress, provisional=True)
 
     def commit(self, source_fd: int, record: Record, progress: Progress | None = None) -> Committed:
@@ -82,7 +86,7 @@ class QuarantineStore:
             attempt = self._next_attempt(record.identity)
             if attempt > 1 and (archive := self._take(source_fd, record, attempt - 1, progress)):
                 return Committed(archive, attempt - 1)
-            self._check_room(source_fd)
+            self._check_room(source_fd, progress)
             return self._write(source_fd, record, attempt, progress)
 
     def check(self, archive: Archive) -> None:
@@ -100,10 +104,13 @@ class QuarantineStore:
                 with durable.opened_directory(namespace, self._volume.fd) as fd:
                     found = _digest(file, fd)
             except OSError as exc:
-                raise ArchiveCorruptError(f"{path}: {exc.strerror}; restore it, its source is kept") from exc
+                raise ArchiveCorruptError(
+                    f"{path}: {exc.strerror}; bring it back from a copy; its source is kept"
+                ) from exc
             if found != expected:
                 raise ArchiveCorruptError(
-                    f"{path} has sha256 {found}, but {expected} was verified: restore it, its source is kept"
+                    f"{path} has sha256 {found}, but {expected} was verified: bring it back from a copy; its source "
+                    "is kept"
                 )
 
     @contextlib.contextmanager
@@ -149,9 +156,21 @@ class QuarantineStore:
             _discard(_aside(record.identity), incoming)
         return _archive(path, verified)
 
-    def _check_room(self, source_fd: int) -> None:
+    def _left_behind(self, record: Record, attempt: int, progress: Progress | None) -> Archive | None:
+        """An archive that is not clean, complete, and not recorded; None where there is none or another is recorded."""
+        if attempt < 1 or (record.quarantine and record.quarantine.provisional):
+            return None
+        names = record.identity.archive_names(attempt)
+        try:
+            with durable.opened_directory(record.identity.namespace, self._volume.fd) as fd:
+                verified = _verify(names, fd, None, progress)
+        except (FileNotFoundError, ArchiveError):
+            return None
+        return None if verified.clean else _archive(f"{record.identity.namespace}/{names[0]}", verified)
+
+    def _check_room(self, source_fd: int, progress: Progress | None) -> None:
         """The source's usage must fit uncompressed, so that nothing stops half-way."""
-        usage = measure(source_fd)
+        usage = measure(source_fd, progress=progress)
         need = usage.bytes + usage.files * _MANIFEST_LINE + _RESERVE
         volume = os.fstatvfs(self._volume.fd)
         free = volume.f_bavail * volume.f_frsize
@@ -176,7 +195,7 @@ class QuarantineStore:
                 ):
                     header = self._header(record, attempt, provisional)
                     summary = write_archive(source_fd, archive_fd, manifest_fd, header, progress=progress)
-                if not summary.clean and record.quarantine and record.quarantine.provisional:
+                if not summary.clean and self._has_unclean(record, attempt - 1, progress):
                     raise UncleanArchiveError("; ".join(summary.problems))
                 verified = _verify(aside, incoming, source_fd if summary.clean else None, progress, summary)
                 durable.make_directory(identity.namespace, self._volume.fd, 0o700)
@@ -189,6 +208,10 @@ class QuarantineStore:
                 _discard(aside, incoming)
                 raise
         return Committed(_archive(f"{identity.namespace}/{names[0]}", verified), attempt, summary.problems)
+
+    def _has_unclean(self, record: Record, attempt: int, progress: Progress | None) -> bool:
+        recorded = record.quarantine is not None and record.quarantine.provisional is not None
+        return recorded or self._left_behind(record, attempt, progress) is not None
 
     def _header(self, record: Record, attempt: int, provisional: bool) -> Header:
         quarantine = record.quarantine

@@ -50,6 +50,8 @@ def remove_tree(parent_fd: int, name: bytes, *, inode: int, progress: Progress |
         raise RemovalError(
             f"condemned directory {printable(name)} still holds entries that cannot be removed ({obstacles}): "
             + ", ".join(named)
+            + ". Take away on the node what resists, such as an immutable flag (chattr -i) or a mount (umount); the "
+            "removal is tried again"
         )
     try:
         os.rmdir(name, dir_fd=parent_fd)

@@ -5,7 +5,6 @@ file on the quarantine volume, so that a restart goes on and the last archive ge
 mended and nothing removed. Who is told is the controller's business.
 """
 
-import contextlib
 import errno
 import json
 import logging
@@ -200,20 +199,19 @@ class Scrubber:
                 )
 
     def _load(self) -> State:
-        with contextlib.suppress(FileNotFoundError):
-            data = durable.read_file(_STATE, self._vault.volume.private_fd)
-            try:
-                state = State(**json.loads(data))
-                state.round_started_at, state.round_completed_at = (
-                    float(state.round_started_at),
-                    float(state.round_completed_at),
-                )
-                state.after, state.corrupt = str(state.after), [str(path) for path in state.corrupt]
-            except (ValueError, TypeError) as exc:
-                _log.warning("what scrubbing had noted is unreadable (%s): it begins anew", exc)
-            else:
-                return state
-        return State()
+        try:
+            state = State(**json.loads(durable.read_file(_STATE, self._vault.volume.private_fd)))
+            state.round_started_at, state.round_completed_at = (
+                float(state.round_started_at),
+                float(state.round_completed_at),
+            )
+            state.after, state.corrupt = str(state.after), [str(path) for path in state.corrupt]
+        except FileNotFoundError:
+            return State()
+        except (ValueError, TypeError, OSError) as exc:
+            _log.warning("what scrubbing had noted is unreadable (%s): it begins anew", exc)
+            return State()
+        return state
 
     def _save(self) -> None:
         """Note how far it is; where that cannot be written, a restart only repeats work."""

@@ -2,7 +2,7 @@
 
 Everything is relative to open descriptors, no link is followed, no mount crossed, and nothing but directories
 is ever opened. The order is the same every time (names sorted as bytes, a directory before its content), depth
-costs neither stack nor descriptors, and memory grows only with the names of the directories being walked.
+costs neither stack nor descriptors, and the names in memory are bounded: of large directories they come in passes.
 Trouble with an entry is told as a value; what it means (skip, keep, refuse) is the caller's decision.
 """
 
@@ -11,8 +11,10 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
+from heapq import nsmallest
+from itertools import chain, islice
 from typing import Final
 
 from metrics_storage.engine.syscalls import open_beneath
@@ -26,6 +28,9 @@ _REPORT_ENTRIES: Final = 256
 
 _MAX_OPEN: Final = 32
 """Directories below the root that are open at once; ancestors further up are reopened on the way back."""
+
+_MAX_NAMES: Final = 1 << 17
+"""Names that are in memory at once; 300 bytes each where they are long."""
 
 
 class Meter:
@@ -98,8 +103,32 @@ class _Frame:
     device: int
     inode: int
     name: bytes
-    pending: list[bytes]
-    """Names that are still to be visited, in descending order."""
+    pending: list[bytes] = field(default_factory=list)
+    """Names that are to be visited next, in descending order."""
+    last: bytes = b""
+    """The name that was visited last."""
+    listed: bool = False
+    """Nothing is left to be visited but what is pending."""
+
+    def list(self) -> int:
+        """Have the next names pending, where there are any more; returns their number."""
+        if self.fd == -1:
+            raise OSError(errno.ESTALE, "a directory was moved away while it was walked, and is not known whole")
+        # The position belongs to the descriptor: whoever listed it before may have stopped in the middle.
+        os.lseek(self.fd, 0, os.SEEK_SET)
+        with os.scandir(self.fd) as entries:
+            names = (name for entry in entries if (name := os.fsencode(entry.name)) > self.last)
+            first = list(islice(names, _MAX_NAMES + 1))
+            self.listed = len(first) <= _MAX_NAMES
+            self.pending = sorted(first if self.listed else nsmallest(_MAX_NAMES, chain(first, names)), reverse=True)
+        return len(self.pending)
+
+    def drop(self) -> int:
+        """Forget the names that are pending, to be listed again; returns their number."""
+        dropped = len(self.pending)
+        if dropped:
+            self.pending, self.listed = [], False
+        return dropped
 
     def close(self) -> None:
         if self.fd != -1:
@@ -154,20 +183,29 @@ def walk(root_fd: int, *, unlock: bool = False) -> Generator[Visit, None, None]:
     The caller may remove what it is shown, and keeps owning `root_fd`. `unlock` is that of `open_directory`.
 
     Raises:
-        OSError: the root itself cannot be listed.
+        OSError: the root itself cannot be listed, or a directory whose names did not fit into memory cannot be
+            listed to its end.
     """
     root = os.fstat(root_fd)
-    stack = [_Frame(root_fd, root.st_dev, root.st_ino, b".", _names(root_fd))]
+    stack = [_Frame(root_fd, root.st_dev, root.st_ino, b".")]
     ancestors: list[bytes] = []
+    held = stack[0].list()
     try:
         yield Visit(Step.ENTER, root_fd, b".", ancestors, root_fd, root)
         while True:
             frame = stack[-1]
+            if not frame.pending and not frame.listed:
+                held += frame.list()
             if frame.pending:
-                visit, child = _look(frame, frame.pending.pop(), ancestors, unlock)
+                frame.last = frame.pending.pop()
+                held -= 1
+                visit, child = _look(frame, frame.last, ancestors, unlock)
                 if child is not None:
                     if len(stack) > _MAX_OPEN:
                         stack[-_MAX_OPEN].close()
+                    held += len(child.pending)
+                    if held > _MAX_NAMES:
+                        held -= sum(ancestor.drop() for ancestor in stack)
                     stack.append(child)
                 yield visit
                 if child is not None:
@@ -206,7 +244,8 @@ def _look(frame: _Frame, name: bytes, ancestors: list[bytes], unlock: bool) -> t
             os.close(fd)
             visit.problem = errno.EXDEV
             return visit, None
-        child = _Frame(fd, visit.stat.st_dev, visit.stat.st_ino, name, _names(fd))
+        child = _Frame(fd, visit.stat.st_dev, visit.stat.st_ino, name)
+        child.list()
     except OSError as exc:
         if fd != -1:
             os.close(fd)
@@ -214,11 +253,3 @@ def _look(frame: _Frame, name: bytes, ancestors: list[bytes], unlock: bool) -> t
         return visit, None
     visit.step, visit.fd = Step.ENTER, fd
     return visit, child
-
-
-def _names(fd: int) -> list[bytes]:
-    """Names in an open directory, the first one last."""
-    # The position belongs to the descriptor: whoever listed it before may have stopped in the middle.
-    os.lseek(fd, 0, os.SEEK_SET)
-    with os.scandir(fd) as entries:
-        return sorted((os.fsencode(entry.name) for entry in entries), reverse=True)

@@ -119,8 +119,12 @@ class Volume:
             )
         self._check_writable()
         if self._in_doubt:
-            sync_filesystem(self.fd)
-            self._in_doubt = False
+            self._in_doubt = False  # First: another thread may have doubts while this one flushes.
+            try:
+                sync_filesystem(self.fd)
+            except OSError:
+                self._in_doubt = True
+                raise
 
     @property
     def partner(self) -> str | None:

@@ -2,18 +2,20 @@
 
 import asyncio
 import contextlib
+from types import SimpleNamespace
 from typing import Any
 
 import kopf
 import pytest
 
 from metrics_storage import errors
+from metrics_storage.controller import memory
 from metrics_storage.controller.handlers import register
 from metrics_storage.controller.memory import Bookkeeping
 from metrics_storage.controller.settings import Settings
 from metrics_storage.controller.startup import build_kopf_settings
 
-BODY: dict[str, Any] = {"metadata": {"namespace": "runners", "name": "runner-0"}}
+BODY: dict[str, Any] = {"metadata": {"namespace": "runners", "name": "runner-0", "uid": "u"}}
 RAISED = [
     *(kind("x") for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)),
     OSError(28, "No space left on device"),
@@ -29,8 +31,9 @@ RAISED = [
 class Failing:
     """A reconciler in which everything fails the same way."""
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: Exception, *, latched: bool = False) -> None:
         self.error = error
+        self.latched = latched
 
     async def reconcile(self, _body: object) -> None:
         raise self.error
@@ -40,6 +43,9 @@ class Failing:
 
     async def forget(self, _uid: str) -> None:
         raise self.error
+
+    async def is_latched(self, _uid: str) -> bool:
+        return self.latched
 
 
 def handlers(reconciler: object) -> dict[str, list[Any]]:
@@ -67,6 +73,27 @@ def test_whatever_goes_wrong_otherwise_is_temporary_or_left_to_the_sweep(error: 
         for handler in handlers(Failing(error))[reason]:
             with contextlib.suppress(kopf.TemporaryError):
                 asyncio.run(handler.fn(body=BODY))
+
+
+def test_a_latched_quarantine_is_tried_again_although_the_object_does_not_say_so() -> None:
+    stalling = errors.VolumeFullError("x")
+    for handler in handlers(Failing(stalling))["update"]:
+        asyncio.run(handler.fn(body=BODY))
+    for handler in handlers(Failing(stalling, latched=True))["update"]:
+        with pytest.raises(kopf.TemporaryError):
+            asyncio.run(handler.fn(body=BODY))
+
+
+def test_a_clock_that_is_set_back_does_not_put_the_next_attempt_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    progress = Bookkeeping().progress
+    body = kopf.Body({"metadata": {"uid": "u"}})
+    monkeypatch.setattr(memory, "time", clock := SimpleNamespace(time=lambda: 36_000.0, monotonic=lambda: 10.0))
+    progress.store(key="k", record={"delayed": "1970-01-01T10:00:20+00:00"}, body=body, patch=kopf.Patch())
+    clock.time, clock.monotonic = (lambda: 36_005.0), (lambda: 15.0)
+    assert progress.fetch(key="k", body=body) == {"delayed": "1970-01-01T10:00:20+00:00"}
+    clock.time = lambda: 5.0
+    assert progress.fetch(key="k", body=body) == {"delayed": "1970-01-01T00:00:20+00:00"}
+    assert progress.fetch(key="other", body=body) is None
 
 
 def test_the_deletion_has_one_handler_without_filters_or_limits() -> None:

@@ -18,7 +18,7 @@ from metrics_storage.controller.reconciler import Reconciler
 from metrics_storage.engine.engine import StorageEngine
 from metrics_storage.engine.quarantine import QuarantineStore
 from metrics_storage.engine.volume import Role, Volume
-from metrics_storage.errors import KubernetesError, MetricsStorageError, VolumeFullError
+from metrics_storage.errors import KubernetesError, MetricsStorageError, PersistentlyUncleanError, VolumeFullError
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import Claims
 from metrics_storage.kube.gone import GoneWaiter
@@ -270,6 +270,28 @@ def test_a_deletion_that_cannot_be_concluded_keeps_its_finalizer(world: World) -
     with world.holding_claims(), pytest.raises(MetricsStorageError, match="is still in use"):
         asyncio.run(world.reconciler.conclude(world.body))
     assert world.body["metadata"]["finalizers"] == finalizers
+
+
+def test_a_hopeless_archive_is_not_tried_out_of_turn_by_the_sweep(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.apply()
+    world.reconcile()
+    world.body["metadata"] |= {
+        "deletionTimestamp": "2026-01-01T00:00:00Z",
+        "finalizers": ["metricsstorage.dev/directory"],
+    }
+    attempts = []
+
+    async def fail(*_: object) -> None:
+        attempts.append(1)
+        raise PersistentlyUncleanError("unreadable")
+
+    monkeypatch.setattr(world.reconciler._engine, "condemn", fail)
+    with pytest.raises(PersistentlyUncleanError):
+        world.finalize()
+    asyncio.run(world.reconciler.conclude(world.body))
+    assert len(attempts) == 1
 
 
 def test_what_kopf_has_not_taken_yet_is_left_to_it(world: World) -> None:

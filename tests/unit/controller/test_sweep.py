@@ -1,6 +1,7 @@
 """What a sweep notices: watches that do not tell of what is on the API server, and who waits for a person."""
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -25,6 +26,7 @@ class World:
     known: set[str] = field(default_factory=set)
     reachable: bool = True
     now: float = 0.0
+    unreadable: list[str] = field(default_factory=list)
     conditions: list[dict[str, str]] = field(default_factory=list)
 
     async def list(self, resource: Resource, _namespace: str | None, _selector: str = "") -> AsyncIterator[Any]:
@@ -35,7 +37,10 @@ class World:
             yield {"metadata": metadata, "status": {"conditions": self.conditions}}
 
     async def uids(self) -> set[str]:
-        return set()
+        return set(self.unreadable)
+
+    async def find(self, uid: str) -> None:
+        raise OSError(errno.EIO, f"journal entry of {uid}")
 
     async def look_after(self, _body: Any, *, bound: bool) -> None:
         assert not bound
@@ -72,6 +77,12 @@ def at(sweep: Sweep, world: World, now: float) -> bool:
 
 def test_a_watch_is_lost_that_does_not_tell_of_an_object_in_time(world: World, sweep: Sweep) -> None:
     assert [at(sweep, world, now) for now in (0, 30, 30.1)] == [False, False, True]
+
+
+def test_a_watch_is_lost_also_where_a_journal_entry_cannot_be_read(world: World, sweep: Sweep) -> None:
+    world.unreadable = ["1b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"]
+    assert [at(sweep, world, now) for now in (0, 31)] == [False, True]
+    assert sweep.completed_at == 31
 
 
 def test_a_watch_that_tells_of_an_object_late_is_not_lost(world: World, sweep: Sweep) -> None:

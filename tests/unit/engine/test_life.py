@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from metrics_storage.engine import engine as module
 from metrics_storage.engine.directories import Directories
 from metrics_storage.engine.engine import StorageEngine
 from metrics_storage.engine.volume import Role, Volume
@@ -337,6 +338,18 @@ def test_a_provisional_archive_never_allows_a_removal(engine: StorageEngine) -> 
     with pytest.raises(JournalError, match="must be archived"):
         engine.remove(IDENTITY)
     assert live(engine).is_dir()
+
+
+def test_what_cannot_be_measured_in_time_has_content_and_no_usage(
+    engine: StorageEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    assert engine.measure(IDENTITY) is not None
+    monkeypatch.setattr(module, "_PATIENCE_WITH_LIVE", -1.0)
+    assert engine.measure(IDENTITY) is None
+    record = engine.find(IDENTITY.uid)
+    assert record is not None
+    assert record.had_content
 
 
 def test_nothing_is_snapshot_that_was_not_flagged(engine: StorageEngine) -> None:

@@ -12,7 +12,7 @@ from metrics_storage.engine import quarantine
 from metrics_storage.engine.archive.writer import ArchiveSummary, write_archive
 from metrics_storage.engine.quarantine import QuarantineStore
 from metrics_storage.engine.volume import Role, Volume
-from metrics_storage.errors import ArchiveCorruptError
+from metrics_storage.errors import ArchiveCorruptError, UncleanArchiveError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Quarantine, Record
 from metrics_storage.model.spec import StorageSpec
@@ -44,6 +44,29 @@ def source(tmp_path: Path) -> Iterator[int]:
 
 def committed(tmp_path: Path) -> list[str]:
     return sorted(path.name for path in tmp_path.glob("quarantine/runners/*.tar.gz"))
+
+
+def test_a_provisional_archive_whose_end_was_not_recorded_is_not_written_again_and_again(
+    store: QuarantineStore, source: int, tmp_path: Path
+) -> None:
+    first = store.commit_provisional(source, RECORD)
+    again = store.commit_provisional(source, RECORD)
+    assert (again.attempt, again.archive.sha256) == (first.attempt, first.archive.sha256)
+    assert len(committed(tmp_path)) == 1
+
+
+def test_an_unclean_archive_whose_end_was_not_recorded_is_not_written_again_and_again(
+    store: QuarantineStore, source: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(*arguments: Any, **named: Any) -> ArchiveSummary:
+        source_fd, archive_fd, manifest_fd, header = arguments
+        return write_archive(source_fd, archive_fd, manifest_fd, replace(header, provisional=True), **named)
+
+    monkeypatch.setattr(quarantine, "write_archive", write)
+    assert not store.commit(source, RECORD).archive.clean
+    with pytest.raises(UncleanArchiveError):
+        store.commit(source, RECORD)
+    assert len(committed(tmp_path)) == 1
 
 
 @pytest.mark.parametrize("digest", ["archive_sha256", "manifest_sha256"])

@@ -173,6 +173,13 @@ def test_a_damaged_note_of_its_own_begins_the_round_anew(site: Site, data: bytes
     assert len(finish(scrub)) == 3
 
 
+def test_an_unreadable_note_of_its_own_does_not_keep_the_operator_from_starting(site: Site) -> None:
+    (site.quarantine / ".metrics-storage" / "scrub.json").mkdir()
+    scrub = scrubber(site)
+    scrub.begin_round()
+    assert len(finish(scrub)) == 3
+
+
 def test_scrubbing_needs_no_lock_of_the_quarantine_volume(site: Site) -> None:
     with Volume(site.quarantine, Role.QUARANTINE, initialise=False) as volume:
         volume.lock()

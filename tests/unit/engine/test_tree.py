@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from metrics_storage.engine import tree
+from metrics_storage.engine.removal import remove_tree
 from metrics_storage.engine.tree import Step, printable, walk
 from metrics_storage.engine.usage import measure
 from metrics_storage.model.usage import Usage
@@ -139,3 +141,46 @@ def test_usage_counts_blocks_and_shared_files_once(tmp_path: Path, root_fd: int)
 )
 def test_names_are_escaped_and_shortened_for_people(path: bytes, shown: str) -> None:
     assert printable(path) == shown
+
+
+def test_names_that_do_not_fit_into_memory_come_in_passes_and_in_the_same_order(
+    tmp_path: Path, root_fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in (tmp_path, tmp_path / "b", tmp_path / "b" / "b", tmp_path / "d"):
+        path.mkdir(exist_ok=True)
+        for name in "acegikmoqsuwy":
+            (path / name).touch()
+    whole = [(visit.step, visit.path) for visit in walk(root_fd)]
+    assert len(whole) == 4 * 2 + 4 * 13
+    for names in (1, 2, 5, 13, 20):
+        monkeypatch.setattr(tree, "_MAX_NAMES", names)
+        assert [(visit.step, visit.path) for visit in walk(root_fd)] == whole
+
+
+def test_what_does_not_fit_into_memory_is_removed_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree, "_MAX_NAMES", 2)
+    condemned = tmp_path / "condemned"
+    for path in (condemned, condemned / "b", condemned / "d"):
+        path.mkdir()
+        for name in "aceg":
+            (path / name).touch()
+    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    remove_tree(fd, b"condemned", inode=condemned.stat().st_ino)
+    os.close(fd)
+    assert not condemned.exists()
+
+
+def test_a_directory_that_is_lost_with_names_to_come_ends_the_walk(
+    tmp_path: Path, root_fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree, "_MAX_NAMES", 2)
+    monkeypatch.setattr(tree, "_MAX_OPEN", 1)
+    inner = tmp_path / "a" / "a" / "a"
+    inner.mkdir(parents=True)
+    for name in "bcdef":
+        (tmp_path / "a" / name).touch()
+    with closing(walk(root_fd)) as visits:
+        next(visit for visit in visits if visit.step is Step.ENTER and visit.path == b"a/a/a")
+        (tmp_path / "a" / "a").rename(tmp_path / "away")
+        with pytest.raises(OSError, match="not known whole"):
+            list(visits)
