@@ -119,7 +119,7 @@ def _is_aside(path: str) -> bool:
 
 
 def _needs_not_last(call: Call) -> bool:
-    """Losing these loses nothing: lock, reserve, discards, a removed empty namespace, what is being removed."""
+    """Losing these loses nothing: the lock, discards, a removed empty namespace, what is being removed."""
     parts = call.path.split("/")
     in_trash = "trash" in parts and len(parts) > parts.index("trash") + 2
     discarded = call.name in REMOVALS and (
@@ -127,4 +127,4 @@ def _needs_not_last(call: Call) -> bool:
     )
     # The bits of a directory of ours are set again by whoever finds it; only its owner is not.
     bits = call.is_directory and call.name in ("fchmod", "chmod", "fchmodat")
-    return parts[-1] in ("lock", "reserve") or discarded or bits or (call.name in OPENS and not call.creates)
+    return parts[-1] == "lock" or discarded or bits or (call.name in OPENS and not call.creates)

@@ -82,9 +82,9 @@ class StorageEngine:
         self.storage = storage
         for volume in (storage, quarantine):
             volume.check()  # Flushes what a predecessor left in the page cache, before anything is built upon it.
-        storage.keep_reserve()
         self.archives = QuarantineStore(quarantine, cluster=cluster, node=node)
         self._journal = Journal(storage)
+        self._journal.keep_spares()
         self._directories = Directories(storage)
 
     def find(self, uid: str) -> Record | None:
@@ -244,7 +244,7 @@ class StorageEngine:
         if record.phase is Phase.CONDEMNED:
             self._directories.remove_from_trash(record)
             record = self._journal.write(record.at(Phase.GONE))
-            self.storage.keep_reserve()
+            self._journal.keep_spares()
         self._directories.drop_release(identity.uid)
         return record
 

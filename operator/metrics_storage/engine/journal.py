@@ -4,13 +4,19 @@ import errno
 import json
 import os
 import re
+import threading
 from collections.abc import Iterator
 from typing import Final
 
 from metrics_storage.engine import durable
 from metrics_storage.engine.volume import Volume
 from metrics_storage.errors import JournalError
-from metrics_storage.model.record import Record
+from metrics_storage.model.record import Phase, Record
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+
+_SPARES: Final = tuple(f".spare-{number}.tmp" for number in range(8))
+"""Files that hold space and inodes back, for entries of a volume that a runner has filled."""
 
 _ENTRY: Final = re.compile(r"([0-9a-f-]{36})\.json")
 
@@ -20,6 +26,8 @@ class Journal:
 
     def __init__(self, volume: Volume) -> None:
         self._volume = volume
+        self._spares_lock = threading.Lock()
+        """For whoever writes over a spare, or reads an entry that may be one in the next moment."""
 
     def read(self, uid: str) -> Record | None:
         """The entry of a uid, None where there is none.
@@ -28,7 +36,7 @@ class Journal:
             JournalError: the entry cannot be understood; nothing may be done to that uid's directory.
         """
         try:
-            with durable.opened_directory("journal", self._volume.private_fd) as fd:
+            with durable.opened_directory("journal", self._volume.private_fd) as fd, self._spares_lock:
                 data = durable.read_file(f"{uid}.json", fd)
         except FileNotFoundError:
             return None
@@ -47,14 +55,23 @@ class Journal:
         """Make `record` the entry of its uid."""
         data = json.dumps(record.to_json(), separators=(",", ":")).encode() + b"\n"
         with durable.opened_directory("journal", self._volume.private_fd) as fd:
+            name = f"{record.identity.uid}.json"
             try:
-                durable.write_file(f"{record.identity.uid}.json", data, fd)
+                durable.write_file(name, data, fd)
             except OSError as exc:
-                # Who fills the volume must not keep its own directory from being archived and removed.
-                if exc.errno not in (errno.ENOSPC, errno.EDQUOT) or not self._volume.give_up_reserve():
+                # Who fills the volume must not keep directories from being archived and removed.
+                if exc.errno not in _FULL or not _is_leaving(record):
                     raise
-                durable.write_file(f"{record.identity.uid}.json", data, fd)
+                with self._spares_lock:
+                    if not durable.overwrite_spare(_SPARES, name, data, fd):
+                        raise
         return record
+
+    def keep_spares(self) -> None:
+        """Hold back what a full volume needs, as far as there is room for it."""
+        with durable.opened_directory("journal", self._volume.private_fd) as fd, self._spares_lock:
+            for spare in _SPARES:
+                durable.make_spare(spare, fd)
 
     def remove(self, uid: str) -> None:
         """Remove the entry of a uid whose life is over."""
@@ -67,3 +84,8 @@ class Journal:
         with durable.opened_directory("journal", self._volume.private_fd) as fd:
             names = os.listdir(fd)
         return (match[1] for name in names if (match := _ENTRY.fullmatch(name)))
+
+
+def _is_leaving(record: Record) -> bool:
+    """Whether its directory is on the way to archive or trash; who comes new must not use up what that needs."""
+    return record.quarantine is not None or record.phase not in (Phase.PROVISIONING, Phase.PROVISIONED)

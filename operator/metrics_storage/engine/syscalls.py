@@ -19,6 +19,7 @@ _RESOLVE_NO_MAGICLINKS: Final = 0x02
 _RESOLVE_NO_SYMLINKS: Final = 0x04
 _RESOLVE_BENEATH: Final = 0x08
 _RENAME_NOREPLACE: Final = 1
+_RENAME_EXCHANGE: Final = 2
 
 
 class _OpenHow(ctypes.Structure):
@@ -68,7 +69,20 @@ def rename_noreplace(src_dir_fd: int, src: bytes, dst_dir_fd: int, dst: bytes) -
         FileExistsError: the target exists.
         OSError: as renameat2(2) does, among others EINVAL where the file system cannot rename without replacing.
     """
-    if _renameat2(src_dir_fd, _c_string(src), dst_dir_fd, _c_string(dst), _RENAME_NOREPLACE) != 0:
+    _rename(src_dir_fd, src, dst_dir_fd, dst, _RENAME_NOREPLACE)
+
+
+def rename_exchange(dir_fd: int, name: bytes, other: bytes) -> None:
+    """Give two entries of a directory each other's names, atomically.
+
+    Raises:
+        OSError: as renameat2(2) does, among others EINVAL where the file system cannot do that.
+    """
+    _rename(dir_fd, name, dir_fd, other, _RENAME_EXCHANGE)
+
+
+def _rename(src_dir_fd: int, src: bytes, dst_dir_fd: int, dst: bytes, flags: int) -> None:
+    if _renameat2(src_dir_fd, _c_string(src), dst_dir_fd, _c_string(dst), flags) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), src, None, dst)
 

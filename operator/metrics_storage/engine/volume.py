@@ -25,8 +25,6 @@ _UNFINISHED: Final = f"{PRIVATE}.new-"
 _MARKER: Final = "volume.json"
 _LOCK: Final = "lock"
 _PARTNER: Final = "partner"
-_RESERVE: Final = "reserve"
-_RESERVE_BYTES: Final = 1 << 20
 _FORMAT: Final = 1
 
 
@@ -138,20 +136,6 @@ class Volume:
         """Belong with another volume from now on."""
         if self.partner != partner.id:
             durable.write_file(_PARTNER, partner.id.encode(), self.private_fd)
-
-    def keep_reserve(self) -> None:
-        """Hold space back, as far as there is any, for the journal of a volume that a runner has filled."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with contextlib.suppress(OSError), durable.opened(_RESERVE, flags, self.private_fd) as fd:
-            os.posix_fallocate(fd, 0, _RESERVE_BYTES)
-
-    def give_up_reserve(self) -> bool:
-        """Free the space held back; False when that was done already."""
-        try:
-            os.unlink(_RESERVE, dir_fd=self.private_fd)
-        except FileNotFoundError:
-            return False
-        return True
 
     def lock(self) -> None:
         """Become the only one who works on this volume, until `close` or the end of the process.

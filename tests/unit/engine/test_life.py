@@ -1,5 +1,8 @@
 """The life of a storage directory, step by step and from every step on again."""
 
+import contextlib
+import errno
+import itertools
 import os
 import shutil
 import stat
@@ -10,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from metrics_storage.engine import durable
 from metrics_storage.engine import engine as module
 from metrics_storage.engine.directories import Directories
 from metrics_storage.engine.engine import StorageEngine
@@ -31,6 +35,7 @@ ME = f"{os.getuid()}:{os.getgid()}"
 SPEC = StorageSpec(owner=ME)
 IDENTITY = Identity("runners", "runner-0", "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")
 OTHER = Identity("runners", "runner-0", "1b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")
+THIRD = Identity("runners", "runner-3", "2b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")
 NOW = "2026-01-01T00:00:00Z"
 
 
@@ -82,14 +87,20 @@ def test_what_is_past_being_provided_is_not_provided_again(engine: StorageEngine
         engine.ensure(IDENTITY, SPEC)
 
 
-def test_a_full_volume_does_not_keep_its_directories_from_being_removed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", ["size=4m", "size=64m,nr_inodes=60"], ids=["bytes", "inodes"])
+@pytest.mark.parametrize("exchange", [True, False], ids=["exchange", "rename"])
+def test_a_volume_that_its_runner_keeps_full_gives_up_its_directories(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: str, exchange: bool
+) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small file system")
+    if not exchange:
+        monkeypatch.setattr(durable, "rename_exchange", cannot_exchange)
     storage_root = tmp_path / "storage"
     quarantine_root = tmp_path / "quarantine"
     for root in (storage_root, quarantine_root):
         root.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", storage_root], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", storage_root], check=True)
     try:
         with (
             Volume(storage_root, Role.STORAGE, initialise=True) as storage,
@@ -98,13 +109,20 @@ def test_a_full_volume_does_not_keep_its_directories_from_being_removed(tmp_path
             engine = StorageEngine(storage, quarantine)
             engine.ensure(IDENTITY, SPEC)
             engine.ensure(OTHER, SPEC)
-            with pytest.raises(OSError, match="No space left"):
-                fill_up(live(engine) / "large")
+            keep_full(live(engine))
             engine.latch(OTHER, "x", NOW)
-            engine.archive(OTHER)
-            engine.remove(IDENTITY)
+            keep_full(live(engine))
+            with pytest.raises(OSError, match="No space left"):
+                engine.ensure(THIRD, SPEC)
+            keep_full(live(engine))
+            assert engine.archive(OTHER).phase is Phase.VERIFIED
+            keep_full(live(engine))
             assert engine.remove(OTHER).phase is Phase.GONE
-            assert (storage_root / ".metrics-storage" / "reserve").stat().st_size == 1 << 20
+            keep_full(live(engine))
+            assert engine.remove(IDENTITY).phase is Phase.GONE
+            spares = list((storage_root / ".metrics-storage" / "journal").glob(".spare-*"))
+            assert len(spares) == 8
+            assert min(spare.stat().st_blocks for spare in spares) >= 8
     finally:
         subprocess.run(["umount", storage_root], check=True)
 
@@ -440,9 +458,15 @@ def test_a_journal_entry_of_another_version_is_kept_and_stops_everything(engine:
     assert '"format":9' in entry.read_text()
 
 
-def fill_up(path: Path) -> None:
-    """Write until the volume is full, to the last block."""
-    with path.open("wb") as file:
-        while True:
-            file.write(bytes(4096))
-            file.flush()
+def keep_full(directory: Path) -> None:
+    """Take every block or inode that there is."""
+    limited = os.statvfs(directory).f_files < 100
+    with contextlib.suppress(OSError):
+        for number in itertools.count():
+            with (directory / str(number if limited else 0)).open("ab", buffering=0) as file:
+                file.write(b"" if limited else bytes(4096))
+
+
+def cannot_exchange(*_: object) -> None:
+    """What file systems like NFS say to an exchange."""
+    raise OSError(errno.EINVAL, "Invalid argument")
