@@ -53,7 +53,7 @@ class Proof:
         return True
 
     def kill(self) -> None:
-        """Deaths at every call, in the middle of every write, on volumes that cannot rename without replacing."""
+        """Deaths at every call, in the middle of every write, without renames that never replace, on full volumes."""
         self._try("undisturbed lives", workers.try_life, LIVES)
         points: list[Point] = []
         with Zygote() as zygote:
@@ -66,6 +66,8 @@ class Proof:
             for life in LIVES if self._full else ("quarantine",):
                 calls = campaign.scout(zygote, self._root, life, linking=True)
                 points += campaign.deaths(life, calls, linking=True)
+                calls = campaign.scout(zygote, self._root, life, full=True)
+                points += campaign.deaths(life, calls, full=True)
             self._try_points(points)
             print("  the same through strace, which sees with other eyes", flush=True)
             for kind, found in stracing.attempt_all(zygote, self._root, every=1 if self._full else 6):

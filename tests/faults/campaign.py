@@ -3,7 +3,9 @@
 A point is a value that can be sent to another process. Power cuts, which need real file systems, are in `power`.
 """
 
+import contextlib
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,6 +41,8 @@ class Point:
     """Count and hit calls that only read, too."""
     linking: bool = False
     """On volumes that cannot rename without replacing, as NFS."""
+    full: bool = False
+    """On a storage volume that a runner keeps full from the latch on."""
     system: str = ""
     """Kind of the file system that loses power."""
 
@@ -51,15 +55,18 @@ class Point:
         ]
         words.append(f"after a death at {self.after}" if self.after >= 0 else "")
         words += ["counting reads"] * self.reading + ["without RENAME_NOREPLACE"] * self.linking
+        words += ["on a full volume"] * self.full
         return " ".join(word for word in words if word)
 
 
-def scout(zygote: Zygote, place: Path, life: str, *, reading: bool = False, linking: bool = False) -> list[Call]:
+def scout(
+    zygote: Zygote, place: Path, life: str, *, reading: bool = False, linking: bool = False, full: bool = False
+) -> list[Call]:
     """The calls of an undisturbed life."""
     case = Case(place / "scout", LIVES[life], noreplace=not linking)
     try:
         case.prepare(zygote)
-        return case.live(zygote, cannot_noreplace if linking else events.undisturbed, reading=reading).calls
+        return case.live(zygote, _world(linking=linking, full=full), reading=reading).calls
     finally:
         shutil.rmtree(case.place)
 
@@ -74,10 +81,10 @@ def undisturbed(zygote: Zygote, place: Path, life: str) -> list[Violation]:
         shutil.rmtree(case.place)
 
 
-def deaths(life: str, calls: list[Call], *, linking: bool = False) -> Iterator[Point]:
+def deaths(life: str, calls: list[Call], *, linking: bool = False, full: bool = False) -> Iterator[Point]:
     """A death before every call and one after the last."""
     for at in range(len(calls) + 1):
-        yield Point("death", life, at, linking=linking)
+        yield Point("death", life, at, linking=linking, full=full)
 
 
 def tears(life: str, calls: list[Call]) -> Iterator[Point]:
@@ -134,7 +141,7 @@ def attempt(point: Point, zygote: Zygote, place: Path) -> list[Violation]:
 
 
 def _attempt(point: Point, zygote: Zygote, case: Case) -> list[Violation]:
-    world = cannot_noreplace if point.linking else events.undisturbed
+    world = _world(linking=point.linking, full=point.full)
     case.prepare(zygote)
     found: list[Violation] = []
     if point.after >= 0:
@@ -156,6 +163,20 @@ def _event(point: Point) -> Event:
     if point.kind == "error":
         return events.failure(point.at, getattr(errno, point.error))
     return events.death(point.at)
+
+
+def _world(*, linking: bool, full: bool) -> Event:
+    return cannot_noreplace if linking else cannot_allocate if full else events.undisturbed
+
+
+def cannot_allocate(moment: Moment) -> Answer:
+    """The world of a storage volume that is full from the latch on: no new file for the journal."""
+    holder, name = os.path.split(moment.call.path)
+    if moment.call.creates and name.endswith(".json.tmp"):
+        with contextlib.suppress(FileNotFoundError):
+            if '"quarantine":{' in Path(holder, name.removeprefix(".").removesuffix(".tmp")).read_text():
+                return Answer(Kind.FAIL, errno.ENOSPC)
+    return events.LET
 
 
 def cannot_noreplace(moment: Moment) -> Answer:

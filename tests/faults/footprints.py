@@ -20,7 +20,7 @@ _PRIVATE: Final = ".metrics-storage"
 _UID: Final = "[0-9a-f-]{36}"
 _REMOVABLE: Final = re.compile(
     rf"{re.escape(_PRIVATE)}/(?:trash/{_UID}(?:/.*)?|journal/{_UID}\.json|journal/\.{_UID}\.json\.tmp|released/{_UID}"
-    rf"|incoming/{_UID}\.(?:tar\.gz|manifest\.jsonl)|journal/\.spare-\d\.tmp|\.[a-z.]+\.tmp)"
+    rf"|incoming/{_UID}\.(?:tar\.gz|manifest\.jsonl)|spares/\d|\.[a-z.]+\.tmp)"
     rf"|{re.escape(_PRIVATE)}\.new[^/]*(?:/\.?[a-z.]+)?",
     re.DOTALL,
 )

@@ -21,6 +21,7 @@ _PRIVATE: Final = ".metrics-storage"
 _UNFINISHED: Final = ".metrics-storage.new"
 _PROMISE: Final = "durability"
 _ON_ARCHIVES: Final = frozenset({"snapshot", "archive", "remove", "release", "forget"})
+_CONTENT: Final = frozenset({*WRITES, "ftruncate"})
 _METADATA: Final = frozenset({"fchmod", "fchown", "chmod", "chown", "fchmodat", "fchownat", "ftruncate", "fallocate"})
 
 
@@ -90,7 +91,7 @@ class Ledger:
         found = [
             Violation(_PROMISE, f"{call}, but {pending} is not durable")
             for inode, pending in (*self._content.items(), *self._names.items())
-            if pending.path.startswith(inside) or (inode == call.source and pending.name in WRITES)
+            if pending.path.startswith(inside) or (inode == call.source and pending.name in _CONTENT)
         ]
         if os.path.basename(os.path.dirname(call.path)) == "journal":
             found += [Violation(_PROMISE, f"{call}, but {what}") for what in self._pending(but=call.parents[-1])]
@@ -115,7 +116,8 @@ class Ledger:
 def _is_aside(path: str) -> bool:
     """Whether this is not in use until it is renamed."""
     parts = path.split("/")
-    return parts[-1].endswith(".tmp") or "incoming" in parts[:-1] or any(part.startswith(_UNFINISHED) for part in parts)
+    holder = {"incoming", "spares"} & set(parts[:-1])
+    return bool(holder) or parts[-1].endswith(".tmp") or any(part.startswith(_UNFINISHED) for part in parts)
 
 
 def _needs_not_last(call: Call) -> bool:

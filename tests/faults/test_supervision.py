@@ -106,7 +106,7 @@ def test_a_mutant_applies_to_the_engine_as_it_is(name: str) -> None:
 @pytest.mark.parametrize("name", sorted({trial for mutant in MUTANTS.values() for trial in mutant.by}))
 def test_a_trial_of_a_mutant_exists(name: str) -> None:
     life, _, kind = name.rpartition(" ")
-    points = kind in ("deaths", "errors", "linking") and (not life or life in LIVES)
+    points = kind in ("deaths", "errors", "linking", "full") and (not life or life in LIVES)
     file, _, test = name.partition("::")
     unit = file.startswith("tests/") and f"def {test}(" in (ROOT / file).read_text()
     assert name in ("life", "power") or name in attacks.ATTACKS or points or unit

@@ -22,7 +22,7 @@ NAIVE_LIFE: Final = "first quarantine"
 
 
 def trial_of(name: str, mutant: str) -> Trial:
-    """The trial of a name: life, power, an attack, `<life> deaths|errors|linking`, or a unit test's node id."""
+    """The trial of a name: life, power, an attack, `<life> deaths|errors|linking|full`, or a unit test's node id."""
     if name == "life":
         return _lives
     if name == "power":
@@ -42,6 +42,7 @@ def every_trial(mutant: Mutant, *, power: bool) -> list[str]:
         *(f"{life} deaths" for life in LIVES),
         "errors",
         "quarantine linking",
+        "quarantine full",
         *(["power"] if power else []),
     ]
     return list(dict.fromkeys((*mutant.by, "life", *attacks.ATTACKS, *points)))
@@ -60,10 +61,10 @@ def _attack(name: str, zygote: Zygote, place: Path) -> str | None:
 
 
 def _points(kind: str, life: str, zygote: Zygote, place: Path) -> str | None:
-    linking = kind == "linking"
-    calls = campaign.scout(zygote, place, life, linking=linking)
+    linking, full = kind == "linking", kind == "full"
+    calls = campaign.scout(zygote, place, life, linking=linking, full=full)
     made: Iterable[Point] = sorted(
-        campaign.deaths(life, calls, linking=linking), key=lambda point: _promise(calls, point.at)
+        campaign.deaths(life, calls, linking=linking, full=full), key=lambda point: _promise(calls, point.at)
     )
     if kind == "errors":
         made = (Point("error", life, at, error="EIO") for at in range(len(calls)))

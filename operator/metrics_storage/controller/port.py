@@ -99,8 +99,8 @@ class LocalEngine:
     async def snapshot(self, identity: Identity) -> Record:
         end = time.monotonic() + _SNAPSHOT_PATIENCE
 
-        def go_on(_bytes: int, _entries: int) -> None:
-            self._go_on(_bytes, _entries)
+        def go_on(done: int, entries: int) -> None:
+            self._go_on(done, entries)
             if time.monotonic() > end:
                 raise ArchiveError(f"not archived within {_SNAPSHOT_PATIENCE:g} s while it is still in use")
 

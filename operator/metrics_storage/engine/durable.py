@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from metrics_storage.engine.syscalls import open_beneath, rename_exchange, rename_noreplace
@@ -66,35 +66,37 @@ def write_file(name: str, data: bytes, dir_fd: int) -> None:
 
 def make_spare(name: str, dir_fd: int) -> None:
     """Have a file that holds space of its own for `overwrite_spare`; none where there is no space."""
-    with contextlib.suppress(FileNotFoundError):
-        if _room(os.lstat(name, dir_fd=dir_fd)) >= _SPARE_LEAST:
-            return
-        os.unlink(name, dir_fd=dir_fd)
-    with contextlib.suppress(OSError), opened(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, dir_fd) as fd:
-        os.posix_fallocate(fd, 0, _SPARE_SIZE)
+    with contextlib.suppress(OSError):
+        with contextlib.suppress(FileNotFoundError):
+            if _room(os.lstat(name, dir_fd=dir_fd)) >= _SPARE_LEAST:
+                return
+            os.unlink(name, dir_fd=dir_fd)
+        with opened(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, dir_fd) as fd:
+            os.posix_fallocate(fd, 0, _SPARE_SIZE)
 
 
-def overwrite_spare(spares: Iterable[str], name: str, data: bytes, dir_fd: int) -> bool:
+def overwrite_spare(spares_fd: int, name: str, data: bytes, dir_fd: int) -> bool:
     """Replace the file `name`, which exists, as a whole on a full file system; False where no spare can hold `data`.
 
     A spare file takes its place, and the old file is the spare then: nothing is freed that somebody could take.
     After an error the old file or the new one is there.
     """
-    for spare in spares:
-        with contextlib.suppress(FileNotFoundError), opened(spare, os.O_WRONLY | os.O_NOFOLLOW, dir_fd) as fd:
+    for spare in sorted(os.listdir(spares_fd)):
+        with opened(spare, os.O_WRONLY | os.O_NOFOLLOW, spares_fd) as fd:
             if _room(os.fstat(fd)) < len(data):
                 continue
             os.pwrite(fd, data, 0)
             os.ftruncate(fd, len(data))
             os.fsync(fd)
-            try:
-                rename_exchange(dir_fd, os.fsencode(spare), os.fsencode(name))
-            except OSError as exc:
-                if exc.errno != errno.EINVAL:
-                    raise
-                os.rename(spare, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
-            os.fsync(dir_fd)
-            return True
+        try:
+            rename_exchange(spares_fd, os.fsencode(spare), dir_fd, os.fsencode(name))
+        except OSError as exc:
+            if exc.errno != errno.EINVAL:
+                raise
+            os.rename(spare, name, src_dir_fd=spares_fd, dst_dir_fd=dir_fd)
+        os.fsync(dir_fd)
+        os.fsync(spares_fd)
+        return True
     return False
 
 

@@ -1,5 +1,6 @@
 """The journal: one small JSON file per uid on the storage volume. It is the truth about what was done to disk."""
 
+import contextlib
 import errno
 import json
 import os
@@ -15,7 +16,7 @@ from metrics_storage.model.record import Phase, Record
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
-_SPARES: Final = tuple(f".spare-{number}.tmp" for number in range(8))
+_SPARES: Final = tuple(map(str, range(8)))
 """Files that hold space and inodes back, for entries of a volume that a runner has filled."""
 
 _ENTRY: Final = re.compile(r"([0-9a-f-]{36})\.json")
@@ -62,14 +63,14 @@ class Journal:
                 # Who fills the volume must not keep directories from being archived and removed.
                 if exc.errno not in _FULL or not _is_leaving(record):
                     raise
-                with self._spares_lock:
-                    if not durable.overwrite_spare(_SPARES, name, data, fd):
+                with self._spares() as spares_fd:
+                    if not durable.overwrite_spare(spares_fd, name, data, fd):
                         raise
         return record
 
     def keep_spares(self) -> None:
         """Hold back what a full volume needs, as far as there is room for it."""
-        with durable.opened_directory("journal", self._volume.private_fd) as fd, self._spares_lock:
+        with self._spares() as fd:
             for spare in _SPARES:
                 durable.make_spare(spare, fd)
 
@@ -78,6 +79,11 @@ class Journal:
         with durable.opened_directory("journal", self._volume.private_fd) as fd:
             os.unlink(f"{uid}.json", dir_fd=fd)
             os.fsync(fd)
+
+    @contextlib.contextmanager
+    def _spares(self) -> Iterator[int]:
+        with self._spares_lock, durable.opened_directory("spares", self._volume.private_fd) as fd:
+            yield fd
 
     def uids(self) -> Iterator[str]:
         """The uids that have an entry, readable or not."""

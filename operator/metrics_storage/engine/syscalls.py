@@ -72,13 +72,13 @@ def rename_noreplace(src_dir_fd: int, src: bytes, dst_dir_fd: int, dst: bytes) -
     _rename(src_dir_fd, src, dst_dir_fd, dst, _RENAME_NOREPLACE)
 
 
-def rename_exchange(dir_fd: int, name: bytes, other: bytes) -> None:
-    """Give two entries of a directory each other's names, atomically.
+def rename_exchange(src_dir_fd: int, src: bytes, dst_dir_fd: int, dst: bytes) -> None:
+    """Have two existing entries change places, atomically.
 
     Raises:
         OSError: as renameat2(2) does, among others EINVAL where the file system cannot do that.
     """
-    _rename(dir_fd, name, dir_fd, other, _RENAME_EXCHANGE)
+    _rename(src_dir_fd, src, dst_dir_fd, dst, _RENAME_EXCHANGE)
 
 
 def _rename(src_dir_fd: int, src: bytes, dst_dir_fd: int, dst: bytes, flags: int) -> None:

@@ -110,7 +110,7 @@ class _Frame:
     listed: bool = False
     """Nothing is left to be visited but what is pending."""
 
-    def list(self) -> int:
+    def fill(self) -> int:
         """Have the next names pending, where there are any more; returns their number."""
         if self.fd == -1:
             raise OSError(errno.ESTALE, "a directory was moved away while it was walked, and is not known whole")
@@ -189,13 +189,13 @@ def walk(root_fd: int, *, unlock: bool = False) -> Generator[Visit, None, None]:
     root = os.fstat(root_fd)
     stack = [_Frame(root_fd, root.st_dev, root.st_ino, b".")]
     ancestors: list[bytes] = []
-    held = stack[0].list()
+    held = stack[0].fill()
     try:
         yield Visit(Step.ENTER, root_fd, b".", ancestors, root_fd, root)
         while True:
             frame = stack[-1]
             if not frame.pending and not frame.listed:
-                held += frame.list()
+                held += frame.fill()
             if frame.pending:
                 frame.last = frame.pending.pop()
                 held -= 1
@@ -245,7 +245,7 @@ def _look(frame: _Frame, name: bytes, ancestors: list[bytes], unlock: bool) -> t
             visit.problem = errno.EXDEV
             return visit, None
         child = _Frame(fd, visit.stat.st_dev, visit.stat.st_ino, name)
-        child.list()
+        child.fill()
     except OSError as exc:
         if fd != -1:
             os.close(fd)

@@ -36,7 +36,7 @@ class Role(StrEnum):
 
 
 _DIRECTORIES: Final = {
-    Role.STORAGE: ("journal", "frozen", "trash", "released"),
+    Role.STORAGE: ("journal", "spares", "frozen", "trash", "released"),
     Role.QUARANTINE: ("incoming",),
 }
 
@@ -77,7 +77,7 @@ class Volume:
             raise
         self._lock_fd: int | None = None
         self._inode = _inode(os.fstat(self.fd))
-        self._in_doubt = True
+        self._doubts, self._settled = 1, 0
 
     def __enter__(self) -> Self:
         return self
@@ -93,7 +93,7 @@ class Volume:
 
     def doubt(self) -> None:
         """What was written last may be in the page cache alone: its writer died or was told of an error."""
-        self._in_doubt = True
+        self._doubts += 1
 
     def check(self) -> None:
         """See that the volume is still the one that was opened, at its path, writable, and durable as it is seen.
@@ -116,13 +116,9 @@ class Volume:
                 "Mount the right one; nothing is done until then."
             )
         self._check_writable()
-        if self._in_doubt:
-            self._in_doubt = False  # First: another thread may have doubts while this one flushes.
-            try:
-                sync_filesystem(self.fd)
-            except OSError:
-                self._in_doubt = True
-                raise
+        if (doubts := self._doubts) > self._settled:
+            sync_filesystem(self.fd)
+            self._settled = max(self._settled, doubts)  # Without those that other threads had meanwhile.
 
     @property
     def partner(self) -> str | None:

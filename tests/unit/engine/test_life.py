@@ -120,7 +120,7 @@ def test_a_volume_that_its_runner_keeps_full_gives_up_its_directories(
             assert engine.remove(OTHER).phase is Phase.GONE
             keep_full(live(engine))
             assert engine.remove(IDENTITY).phase is Phase.GONE
-            spares = list((storage_root / ".metrics-storage" / "journal").glob(".spare-*"))
+            spares = list((storage_root / ".metrics-storage" / "spares").iterdir())
             assert len(spares) == 8
             assert min(spare.stat().st_blocks for spare in spares) >= 8
     finally:
