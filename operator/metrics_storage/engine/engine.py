@@ -37,7 +37,7 @@ _PATIENCE_WITH_UNCLEAN: Final = 3
 """Attempts at a clean archive before a person is called; they go on nevertheless."""
 
 _PATIENCE_WITH_LIVE: Final = 10.0
-"""Seconds for measuring a directory whose runner may be at work; some two million entries."""
+"""Seconds for measuring a directory whose runner may be at work; a million entries take about as long."""
 
 
 _Step = TypeVar("_Step", bound=Callable[..., Any])
