@@ -14,6 +14,7 @@ import kopf
 from metrics_storage import constants
 from metrics_storage.controller.memory import Bookkeeping
 from metrics_storage.controller.reconciler import UNCLEAN_PAUSE, Reconciler
+from metrics_storage.controller.subject import is_flagged
 from metrics_storage.errors import PersistentlyUncleanError
 from metrics_storage.model.trouble import explain
 
@@ -59,12 +60,6 @@ def register(registry: kopf.OperatorRegistry, reconciler: Reconciler, bookkeepin
             await reconciler.forget(uid)
         except Exception as exc:
             _log.warning("journal entry %s is left to the sweep: %s", uid, exc)
-
-
-def is_flagged(body: Mapping[str, Any]) -> bool:
-    """Whether quarantine is asked for, or was latched once."""
-    annotations = body["metadata"].get("annotations") or {}
-    return bool(annotations.get(constants.QUARANTINE_ANNOTATION) or (body.get("status") or {}).get("quarantine"))
 
 
 def again(exc: Exception) -> kopf.TemporaryError:

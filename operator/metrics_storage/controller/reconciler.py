@@ -35,6 +35,9 @@ _CLAIM_PATIENCE: Final = 10.0
 UNCLEAN_PAUSE: Final = 600.0
 """Seconds between attempts at an archive for which a person was called: each costs as much as the first."""
 
+_NEGLECTED: Final = 2 * UNCLEAN_PAUSE
+"""Seconds after which no handler will come by itself any more."""
+
 _PROVIDED_AT_ONCE: Final = 32
 """MetricsStorages that are provided at the same time: enough to keep disk and API server busy."""
 
@@ -53,6 +56,8 @@ class Reconciler:
         self._turns = Turns(_PROVIDED_AT_ONCE)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._resting: dict[str, float] = {}
+        self._attended: dict[str, float] = {}
+        """When a quarantine was last worked on, or first seen."""
 
     async def reconcile(self, body: Mapping[str, Any]) -> None:
         """Converge a MetricsStorage that is not being deleted."""
@@ -73,8 +78,7 @@ class Reconciler:
         `bound` says that claim and volume were seen to be right.
         """
         subject = Subject(body, self._api)
-        lock = self._locks.get(subject.identity.uid)
-        if subject.deleting or not subject.finalized or (lock and lock.locked()):
+        if subject.deleting or not subject.finalized or self._is_busy(subject.identity.uid):
             return
         async with self._turn(subject):
             record = await self._engine.find(subject.identity.uid)
@@ -129,13 +133,22 @@ class Reconciler:
         kopf stops serving objects whose definition is being deleted, though they wait for their finalizers.
         """
         uid = body["metadata"]["uid"]
-        lock = self._locks.get(uid)
-        if (lock and lock.locked()) or time.monotonic() < self._resting.get(uid, 0):
+        if self._is_busy(uid) or time.monotonic() < self._resting.get(uid, 0):
             return
         await self.finalize(body)
         fresh = await Subject(body, self._api).read_again()
         if fresh is not None and fresh.deleting:
             await fresh.release()
+
+    async def resume(self, body: Mapping[str, Any]) -> None:
+        """Go on with a quarantine that no handler came back to for longer than any of them waits.
+
+        kopf drops an object for which the API server refuses the request by which kopf means to come back.
+        """
+        uid = body["metadata"]["uid"]
+        seen = self._attended.setdefault(uid, time.monotonic())
+        if not self._is_busy(uid) and time.monotonic() - seen > _NEGLECTED:
+            await self.reconcile(body)
 
     async def is_latched(self, uid: str) -> bool:
         """Whether the journal has a quarantine for it, or cannot tell."""
@@ -148,6 +161,7 @@ class Reconciler:
     async def forget(self, uid: str) -> None:
         """Drop the journal entry of a MetricsStorage that has left the API server."""
         self._resting.pop(uid, None)
+        self._attended.pop(uid, None)
         await self._engine.forget(uid)
 
     async def _check_not_lost(self, subject: Subject) -> None:
@@ -228,6 +242,10 @@ class Reconciler:
             Findings(record=record, deleting=subject.deleting, **placed(self._claims.template, subject.identity))
         )
 
+    def _is_busy(self, uid: str) -> bool:
+        lock = self._locks.get(uid)
+        return lock is not None and lock.locked()
+
     @asynccontextmanager
     async def _turn(self, subject: Subject) -> AsyncIterator[None]:
         """One at a time for each uid; what goes wrong is said in the status before it goes on its way."""
@@ -236,6 +254,7 @@ class Reconciler:
             try:
                 yield
             except Exception as exc:
+                self._attended[uid] = time.monotonic()
                 if isinstance(exc, PersistentlyUncleanError):
                     self._resting[uid] = time.monotonic() + UNCLEAN_PAUSE
                 await self._publish_trouble(subject, exc)

@@ -31,6 +31,12 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def is_flagged(body: Mapping[str, Any]) -> bool:
+    """Whether quarantine is asked for, or was latched once."""
+    annotations = body["metadata"].get("annotations") or {}
+    return bool(annotations.get(QUARANTINE_ANNOTATION) or (body.get("status") or {}).get("quarantine"))
+
+
 class Subject:
     """What the API server said about a MetricsStorage. `status` follows what `publish` writes."""
 

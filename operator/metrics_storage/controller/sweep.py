@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from metrics_storage.constants import FINALIZER, MANAGED_SELECTOR, UID_LABEL, VOLUME_ID_LABEL
 from metrics_storage.controller.port import Engine
 from metrics_storage.controller.reconciler import Reconciler
+from metrics_storage.controller.subject import is_flagged
 from metrics_storage.errors import MetricsStorageError
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import is_bound
@@ -87,6 +88,9 @@ class Sweep:
             if "deletionTimestamp" in body["metadata"]:
                 self._conclude_if_late(body)
                 continue
+            if is_flagged(body) and (body.get("status") or {}).get("phase") != "Quarantined":
+                self._beside(uid, self._reconciler.resume, body)
+                continue
             try:
                 await self._reconciler.look_after(body, bound=is_bound(claims.get(uid), volumes.get(uid)))
             except Exception as exc:
@@ -106,16 +110,22 @@ class Sweep:
         deleted_at = datetime.fromisoformat(body["metadata"]["deletionTimestamp"])
         age = (datetime.now(UTC) - deleted_at).total_seconds()
         uid = body["metadata"]["uid"]
-        if FINALIZER in body["metadata"].get("finalizers", ()) and age > 2 * self._interval and uid not in self._late:
-            self._late[uid] = asyncio.create_task(self._conclude(uid, body))
+        if FINALIZER in body["metadata"].get("finalizers", ()) and age > 2 * self._interval:
+            self._beside(uid, self._reconciler.conclude, body)
 
-    async def _conclude(self, uid: str, body: Mapping[str, Any]) -> None:
-        try:
-            await self._reconciler.conclude(body)
-        except Exception as exc:
-            _log.warning("%s", explain(exc).message)
-        finally:
-            del self._late[uid]
+    def _beside(self, uid: str, do: Callable[[Mapping[str, Any]], Awaitable[None]], body: Mapping[str, Any]) -> None:
+        """Do what may take long beside the sweep, once at a time for each uid."""
+
+        async def work() -> None:
+            try:
+                await do(body)
+            except Exception as exc:
+                _log.warning("%s", explain(exc).message)
+            finally:
+                del self._late[uid]
+
+        if uid not in self._late:
+            self._late[uid] = asyncio.create_task(work())
 
     async def _settle(self, uids: set[str]) -> None:
         """Forget those whose life is over, and report what is left of those that nobody owns any more."""

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 
+from metrics_storage.controller import reconciler as module
 from metrics_storage.controller.events import Events
 from metrics_storage.controller.port import LocalEngine
 from metrics_storage.controller.reconciler import Reconciler
@@ -270,6 +271,21 @@ def test_a_deletion_that_cannot_be_concluded_keeps_its_finalizer(world: World) -
     with world.holding_claims(), pytest.raises(MetricsStorageError, match="is still in use"):
         asyncio.run(world.reconciler.conclude(world.body))
     assert world.body["metadata"]["finalizers"] == finalizers
+
+
+def test_a_quarantine_that_no_handler_comes_back_to_is_taken_up_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.apply()
+    world.reconcile()
+    world.body["metadata"]["annotations"] = {"metricsstorage.dev/quarantine": "not JSON"}
+    with world.holding_claims(), pytest.raises(MetricsStorageError, match="is still in use"):
+        world.reconcile()
+    asyncio.run(world.reconciler.resume(world.body))
+    assert world.reason("Quarantined") != "Quarantined"
+    monkeypatch.setattr(module, "_NEGLECTED", -1.0)
+    asyncio.run(world.reconciler.resume(world.body))
+    assert world.reason("Quarantined") == "Quarantined"
 
 
 def test_a_hopeless_archive_is_not_tried_out_of_turn_by_the_sweep(

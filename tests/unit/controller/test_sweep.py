@@ -28,19 +28,25 @@ class World:
     now: float = 0.0
     unreadable: list[str] = field(default_factory=list)
     conditions: list[dict[str, str]] = field(default_factory=list)
+    annotations: dict[str, str] = field(default_factory=dict)
+    phase: str = "Ready"
+    resumed: int = 0
 
     async def list(self, resource: Resource, _namespace: str | None, _selector: str = "") -> AsyncIterator[Any]:
         if not self.reachable:
             raise KubernetesError("connection refused", None)
         if resource is STORAGES:
-            metadata = {"name": "runner-0", "namespace": "runners", "uid": UID}
-            yield {"metadata": metadata, "status": {"conditions": self.conditions}}
+            metadata = {"name": "runner-0", "namespace": "runners", "uid": UID, "annotations": self.annotations}
+            yield {"metadata": metadata, "status": {"conditions": self.conditions, "phase": self.phase}}
 
     async def uids(self) -> set[str]:
         return set(self.unreadable)
 
     async def find(self, uid: str) -> None:
         raise OSError(errno.EIO, f"journal entry of {uid}")
+
+    async def resume(self, _body: Any) -> None:
+        self.resumed += 1
 
     async def look_after(self, _body: Any, *, bound: bool) -> None:
         assert not bound
@@ -113,3 +119,14 @@ def test_who_waits_for_a_person_is_counted(world: World, sweep: Sweep, kind: str
     world.conditions = [{"type": "Ready", "reason": reason}, {"type": kind, "reason": reason}]
     asyncio.run(sweep.once())
     assert sweep.stalled == stalled
+
+
+@pytest.mark.parametrize(("phase", "resumed"), [("Quarantining", 1), ("Failed", 1), ("Quarantined", 0)])
+def test_a_quarantine_is_looked_at_until_it_is_done(world: World, sweep: Sweep, phase: str, resumed: int) -> None:
+    async def once() -> None:
+        await sweep.once()
+        await asyncio.sleep(0)
+
+    world.annotations, world.phase = {"metricsstorage.dev/quarantine": "not JSON"}, phase
+    asyncio.run(once())
+    assert world.resumed == resumed
