@@ -72,7 +72,8 @@ def test_who_removes_the_operator_first_gets_it_back_and_loses_nothing(
         cluster.kubectl("patch", "pv", volume, "-p", json.dumps({"spec": {"claimRef": reference}}))
     operator.apply("base")
     operator.wait_rolled_out()
-    eventually(lambda: _OURS[0].partition("/")[2] not in definitions(cluster), seconds=120, what="all of it is gone")
+    # It is the sweep that finishes what waits for a definition that is being deleted, after two intervals of a minute.
+    eventually(lambda: _OURS[0].partition("/")[2] not in definitions(cluster), seconds=240, what="all of it is gone")
     archives = operator.final_archives(runners.namespace)
     assert [archive["name"] for archive in archives] == ["runner-1"]
     operator.verify(archives)
