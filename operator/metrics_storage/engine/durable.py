@@ -52,9 +52,8 @@ def write_file(name: str, data: bytes, dir_fd: int) -> None:
     After an error the old file is still there. A failed fsync is never repeated on the same inode: the next
     call begins with a new one.
     """
+    _discard_temporary(name, dir_fd)
     temporary = f".{name}.tmp"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(temporary, dir_fd=dir_fd)
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=dir_fd)
     with open(fd, "wb") as file:
         file.write(data)
@@ -81,6 +80,7 @@ def overwrite_spare(spares_fd: int, name: str, data: bytes, dir_fd: int) -> bool
     A spare file takes its place, and the old file is the spare then: nothing is freed that somebody could take.
     After an error the old file or the new one is there.
     """
+    _discard_temporary(name, dir_fd)
     for spare in sorted(os.listdir(spares_fd)):
         with opened(spare, os.O_WRONLY | os.O_NOFOLLOW, spares_fd) as fd:
             if _room(os.fstat(fd)) < len(data):
@@ -98,6 +98,12 @@ def overwrite_spare(spares_fd: int, name: str, data: bytes, dir_fd: int) -> bool
         os.fsync(spares_fd)
         return True
     return False
+
+
+def _discard_temporary(name: str, dir_fd: int) -> None:
+    """Remove what an earlier attempt at `write_file` has left."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f".{name}.tmp", dir_fd=dir_fd)
 
 
 def _room(status: os.stat_result) -> int:
