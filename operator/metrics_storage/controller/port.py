@@ -5,12 +5,12 @@ The protocol is small and asynchronous so that an engine on another node can sta
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Final, Protocol, TypeVar
 
 from metrics_storage.engine.engine import Ensured, StorageEngine
+from metrics_storage.engine.tree import within
 from metrics_storage.errors import ArchiveError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Record
@@ -20,7 +20,7 @@ from metrics_storage.model.usage import Usage
 _T = TypeVar("_T")
 
 _SNAPSHOT_PATIENCE: Final = 1800.0
-"""Seconds for a provisional archive: who may still change a directory can make it endless."""
+"""Seconds for a provisional archive, waiting for its turn included."""
 
 
 class Engine(Protocol):
@@ -97,13 +97,7 @@ class LocalEngine:
         return await self._run(lambda: self._engine.latch(identity, reason, requested_at))
 
     async def snapshot(self, identity: Identity) -> Record:
-        end = time.monotonic() + _SNAPSHOT_PATIENCE
-
-        def go_on(done: int, entries: int) -> None:
-            self._go_on(done, entries)
-            if time.monotonic() > end:
-                raise ArchiveError(f"not archived within {_SNAPSHOT_PATIENCE:g} s while it is still in use")
-
+        go_on = within(_SNAPSHOT_PATIENCE, self._go_on)
         return await self._run(lambda: self._engine.snapshot(identity, go_on), self._snapshotters)
 
     async def archive(self, identity: Identity) -> Record:

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar, cast
 from metrics_storage.engine.directories import Directories, Place, resolve_ownership
 from metrics_storage.engine.journal import Journal
 from metrics_storage.engine.quarantine import QuarantineStore
-from metrics_storage.engine.tree import Progress
+from metrics_storage.engine.tree import Progress, within
 from metrics_storage.engine.usage import measure
 from metrics_storage.engine.volume import Volume
 from metrics_storage.errors import (
@@ -305,7 +305,7 @@ class StorageEngine:
         usage: Usage | None
         try:
             with self._directories.opened(Place.LIVE, identity) as fd:
-                usage = measure(fd, progress=progress, patience=_PATIENCE_WITH_LIVE)
+                usage = measure(fd, progress=within(_PATIENCE_WITH_LIVE, progress))
         except FileNotFoundError:
             return None
         except TimeoutError:

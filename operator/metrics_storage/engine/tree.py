@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import stat
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -31,6 +32,22 @@ _MAX_OPEN: Final = 32
 
 _MAX_NAMES: Final = 1 << 17
 """Names that are in memory at once; 300 bytes each where they are long."""
+
+
+def within(seconds: float, progress: Progress | None = None) -> Progress:
+    """Let work go on for so many seconds: who may still change a tree can make a walk of it endless.
+
+    The returned `Progress` calls the given one, and raises TimeoutError when the time is over.
+    """
+    end = time.monotonic() + seconds
+
+    def go_on(bytes_: int, entries: int) -> None:
+        if progress:
+            progress(bytes_, entries)
+        if time.monotonic() > end:
+            raise TimeoutError(f"not done within {seconds:g} s")
+
+    return go_on
 
 
 class Meter:

@@ -4,8 +4,6 @@ Counts what the disk holds (blocks), not what files claim to be: that is what ca
 and a file of holes cannot inflate it. Deliberately no quota and no policy.
 """
 
-import math
-import time
 from collections import defaultdict
 from contextlib import closing
 from typing import Final
@@ -17,10 +15,8 @@ _BLOCK: Final = 512
 """Unit of `st_blocks` in bytes on Linux, whatever the file system's block size."""
 
 
-def measure(fd: int, *, progress: Progress | None = None, patience: float = math.inf) -> Usage:
+def measure(fd: int, *, progress: Progress | None = None) -> Usage:
     """Measure the tree below an open directory; what vanishes or cannot be read meanwhile is not counted.
-
-    Who may still change the tree can keep a walk going for ever, so `patience` in seconds is for those.
 
     A file with several hard links is charged to each of them in equal shares: links that all lie inside count
     once together, as `du` counts them, links elsewhere carry their own part, and no table of inodes is needed.
@@ -28,18 +24,14 @@ def measure(fd: int, *, progress: Progress | None = None, patience: float = math
     `progress` is told entries only; its bytes are always 0.
 
     Raises:
-        TimeoutError: it took longer.
         OSError: the directory itself cannot be listed.
     """
-    end = time.monotonic() + patience
     files = blocks = 0
     shared_blocks: dict[int, int] = defaultdict(int)
     meter = Meter(progress)
     with closing(walk(fd)) as visits:
         for visit in visits:
             meter.add(entries=visit.step is not Step.LEAVE)
-            if time.monotonic() > end:
-                raise TimeoutError(f"not measured within {patience:g} s")
             if visit.stat is None or visit.problem is not None:
                 continue
             if visit.step is Step.ENTER:
