@@ -20,7 +20,7 @@ from metrics_storage.model.usage import Usage
 _T = TypeVar("_T")
 
 _SNAPSHOT_PATIENCE: Final = 1800.0
-"""Seconds for a provisional archive, waiting for its turn included."""
+"""Seconds for a provisional archive, once it is its turn."""
 
 
 class Engine(Protocol):
@@ -97,8 +97,9 @@ class LocalEngine:
         return await self._run(lambda: self._engine.latch(identity, reason, requested_at))
 
     async def snapshot(self, identity: Identity) -> Record:
-        go_on = within(_SNAPSHOT_PATIENCE, self._go_on)
-        return await self._run(lambda: self._engine.snapshot(identity, go_on), self._snapshotters)
+        return await self._run(
+            lambda: self._engine.snapshot(identity, within(_SNAPSHOT_PATIENCE, self._go_on)), self._snapshotters
+        )
 
     async def archive(self, identity: Identity) -> Record:
         return await self._run(lambda: self._engine.archive(identity, self._go_on), self._archivers)
