@@ -107,11 +107,11 @@ _VERIFICATION: Final = (
     _mutant("source is not read again", "quarantine._verify", "if differences:", "if False:",
             "source is written to after it was archived"),
     _mutant("taken commit is not compared with its source", "quarantine._take",
-            "verified = _verify(names, fd, source_fd, progress)", "verified = _verify(names, fd, None, progress)",
+            "self._verified(record.identity, attempt, source_fd,", "self._verified(record.identity, attempt, None,",
             "source is written to between a commit and its record"),
     _mutant("unclean archive is taken for a clean one", "engine.archive", "if committed.archive.clean:", "if True:",
             "source is written to while it is archived"),
-    _mutant("unclean commit is taken", "quarantine._take", "if not verified.clean:", "if False:",
+    _mutant("unclean commit is taken", "quarantine._take", "or not archive.clean:", "or False:",
             _UNIT + "test_quarantine_store.py::"
             "test_a_provisional_commit_whose_end_was_not_recorded_is_kept_and_never_taken_for_the_final_one"),
     _mutant("archive's digest is not checked before its source is condemned", "engine._condemn",

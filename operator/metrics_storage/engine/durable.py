@@ -9,6 +9,9 @@ from typing import Final
 
 from metrics_storage.engine.syscalls import open_beneath, rename_exchange, rename_noreplace
 
+FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+"""What a file system says that has no room left."""
+
 _SPARE_SIZE: Final = 1 << 14
 """Bytes of a new spare file; the longest reasons make the longest journal entries."""
 

@@ -1,7 +1,6 @@
 """The journal: one small JSON file per uid on the storage volume. It is the truth about what was done to disk."""
 
 import contextlib
-import errno
 import json
 import os
 import re
@@ -13,8 +12,6 @@ from metrics_storage.engine import durable
 from metrics_storage.engine.volume import Volume
 from metrics_storage.errors import JournalError
 from metrics_storage.model.record import Phase, Record
-
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 _SPARES: Final = tuple(map(str, range(8)))
 """Files that hold space and inodes back, for entries of a volume that a runner has filled."""
@@ -61,7 +58,7 @@ class Journal:
                 durable.write_file(name, data, fd)
             except OSError as exc:
                 # Who fills the volume must not keep directories from being archived and removed.
-                if exc.errno not in _FULL or not _is_leaving(record):
+                if exc.errno not in durable.FULL or not _is_leaving(record):
                     raise
                 with self._spares() as spares_fd:
                     if not durable.overwrite_spare(spares_fd, name, data, fd):

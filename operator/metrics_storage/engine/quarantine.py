@@ -5,7 +5,6 @@ evidence: it is thrown away and written anew. The source is read and never chang
 """
 
 import contextlib
-import errno
 import hashlib
 import os
 import platform
@@ -36,7 +35,6 @@ _INODES: Final = 3
 """Bytes and inodes that one archive may need beside its payload."""
 
 _BUFFER: Final = 1 << 20
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +119,7 @@ class QuarantineStore:
             yield
         except OSError as exc:
             self._volume.doubt()
-            if exc.errno in _FULL:
+            if exc.errno in durable.FULL:
                 raise VolumeFullError(
                     f"quarantine volume {self._volume.path} is full: make room or mount a larger one; the directory "
                     f"of {record.identity} is kept, and archiving goes on then"
@@ -141,32 +139,33 @@ class QuarantineStore:
 
     def _take(self, source_fd: int, record: Record, attempt: int, progress: Progress | None) -> Archive | None:
         """A committed archive of this very source, if it is complete, clean and verifies."""
-        names = record.identity.archive_names(attempt)
-        path = f"{record.identity.namespace}/{names[0]}"
-        if record.quarantine and record.quarantine.provisional and record.quarantine.provisional.path == path:
+        provisional = record.quarantine.provisional if record.quarantine else None
+        if provisional and provisional.path == _path(record.identity, attempt):
             return None
-        try:
-            with durable.opened_directory(record.identity.namespace, self._volume.fd) as fd:
-                verified = _verify(names, fd, source_fd, progress)
-        except (FileNotFoundError, ArchiveError):
-            return None
-        if not verified.clean:
+        archive = self._verified(record.identity, attempt, source_fd, progress)
+        if archive is None or not archive.clean:
             return None
         with durable.opened_directory("incoming", self._volume.private_fd) as incoming:
             _discard(_aside(record.identity), incoming)
-        return _archive(path, verified)
+        return archive
 
     def _left_behind(self, record: Record, attempt: int, progress: Progress | None) -> Archive | None:
         """An archive that is not clean, complete, and not recorded; None where there is none or another is recorded."""
         if attempt < 1 or (record.quarantine and record.quarantine.provisional):
             return None
-        names = record.identity.archive_names(attempt)
+        archive = self._verified(record.identity, attempt, None, progress)
+        return None if archive is None or archive.clean else archive
+
+    def _verified(
+        self, identity: Identity, attempt: int, source_fd: int | None, progress: Progress | None
+    ) -> Archive | None:
+        """The archive that an attempt committed, and that its source still agrees with where one is given."""
         try:
-            with durable.opened_directory(record.identity.namespace, self._volume.fd) as fd:
-                verified = _verify(names, fd, None, progress)
+            with durable.opened_directory(identity.namespace, self._volume.fd) as fd:
+                verified = _verify(identity.archive_names(attempt), fd, source_fd, progress)
         except (FileNotFoundError, ArchiveError):
             return None
-        return None if verified.clean else _archive(f"{record.identity.namespace}/{names[0]}", verified)
+        return _archive(_path(identity, attempt), verified)
 
     def _check_room(self, source_fd: int, progress: Progress | None) -> None:
         """The source's usage must fit uncompressed, so that nothing stops half-way."""
@@ -207,7 +206,7 @@ class QuarantineStore:
             except BaseException:
                 _discard(aside, incoming)
                 raise
-        return Committed(_archive(f"{identity.namespace}/{names[0]}", verified), attempt, summary.problems)
+        return Committed(_archive(_path(identity, attempt), verified), attempt, summary.problems)
 
     def _has_unclean(self, record: Record, attempt: int, progress: Progress | None) -> bool:
         recorded = record.quarantine is not None and record.quarantine.provisional is not None
@@ -259,6 +258,11 @@ def _digest(name: str, dir_fd: int) -> str:
         while block := os.read(fd, _BUFFER):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _path(identity: Identity, attempt: int) -> str:
+    """Where an archive is on the quarantine volume, once it is committed."""
+    return f"{identity.namespace}/{identity.archive_names(attempt)[0]}"
 
 
 def _archive(path: str, verified: VerifiedArchive) -> Archive:
