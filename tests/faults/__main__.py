@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -63,11 +64,8 @@ class Proof:
                 points += made if self._full or life != _LONG else made[::3]
                 if self._full:
                     points += campaign.second_deaths(life, calls, 3)
-            for life in LIVES if self._full else ("quarantine",):
-                calls = campaign.scout(zygote, self._root, life, linking=True)
-                points += campaign.deaths(life, calls, linking=True)
-                calls = campaign.scout(zygote, self._root, life, full=True)
-                points += campaign.deaths(life, calls, full=True)
+            for life, world in product(LIVES if self._full else ("quarantine",), (campaign.LINKING, campaign.FULL)):
+                points += campaign.deaths(life, campaign.scout(zygote, self._root, life, world=world), world=world)
             self._try_points(points)
             print("  the same through strace, which sees with other eyes", flush=True)
             for kind, found in stracing.attempt_all(zygote, self._root, every=1 if self._full else 6):

@@ -23,6 +23,9 @@ from tests.faults.supervisor import Zygote
 ERRORS: Final = ("ENOSPC", "EIO", "EROFS", "EDQUOT", "EACCES", "EMFILE")
 READ_ERRORS: Final = ("EIO", "EACCES", "EMFILE")
 
+LINKING: Final = "linking"
+FULL: Final = "full"
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -39,10 +42,8 @@ class Point:
     error: str = ""
     reading: bool = False
     """Count and hit calls that only read, too."""
-    linking: bool = False
-    """On volumes that cannot rename without replacing, as NFS."""
-    full: bool = False
-    """On a storage volume that a runner keeps full from the latch on."""
+    world: str = ""
+    """Kind of volumes, out of `WORLDS`."""
     system: str = ""
     """Kind of the file system that loses power."""
 
@@ -54,19 +55,16 @@ class Point:
             f"at call {self.at} of {self.life!r}",
         ]
         words.append(f"after a death at {self.after}" if self.after >= 0 else "")
-        words += ["counting reads"] * self.reading + ["without RENAME_NOREPLACE"] * self.linking
-        words += ["on a full volume"] * self.full
+        words += ["counting reads"] * self.reading + [f"on {self.world} volumes"] * bool(self.world)
         return " ".join(word for word in words if word)
 
 
-def scout(
-    zygote: Zygote, place: Path, life: str, *, reading: bool = False, linking: bool = False, full: bool = False
-) -> list[Call]:
+def scout(zygote: Zygote, place: Path, life: str, *, reading: bool = False, world: str = "") -> list[Call]:
     """The calls of an undisturbed life."""
-    case = Case(place / "scout", LIVES[life], noreplace=not linking)
+    case = Case(place / "scout", LIVES[life], noreplace=world != LINKING)
     try:
         case.prepare(zygote)
-        return case.live(zygote, _world(linking=linking, full=full), reading=reading).calls
+        return case.live(zygote, WORLDS[world], reading=reading).calls
     finally:
         shutil.rmtree(case.place)
 
@@ -81,10 +79,10 @@ def undisturbed(zygote: Zygote, place: Path, life: str) -> list[Violation]:
         shutil.rmtree(case.place)
 
 
-def deaths(life: str, calls: list[Call], *, linking: bool = False, full: bool = False) -> Iterator[Point]:
+def deaths(life: str, calls: list[Call], *, world: str = "") -> Iterator[Point]:
     """A death before every call and one after the last."""
     for at in range(len(calls) + 1):
-        yield Point("death", life, at, linking=linking, full=full)
+        yield Point("death", life, at, world=world)
 
 
 def tears(life: str, calls: list[Call]) -> Iterator[Point]:
@@ -133,7 +131,7 @@ def cuts_after_deaths(life: str, calls: list[Call], system: str) -> Iterator[Poi
 
 def attempt(point: Point, zygote: Zygote, place: Path) -> list[Violation]:
     """Try a point in a new directory below `place`, which is removed afterwards."""
-    case = Case(place / "case", LIVES[point.life], noreplace=not point.linking)
+    case = Case(place / "case", LIVES[point.life], noreplace=point.world != LINKING)
     try:
         return _attempt(point, zygote, case)
     finally:
@@ -141,7 +139,7 @@ def attempt(point: Point, zygote: Zygote, place: Path) -> list[Violation]:
 
 
 def _attempt(point: Point, zygote: Zygote, case: Case) -> list[Violation]:
-    world = _world(linking=point.linking, full=point.full)
+    world = WORLDS[point.world]
     case.prepare(zygote)
     found: list[Violation] = []
     if point.after >= 0:
@@ -165,10 +163,6 @@ def _event(point: Point) -> Event:
     return events.death(point.at)
 
 
-def _world(*, linking: bool, full: bool) -> Event:
-    return cannot_noreplace if linking else cannot_allocate if full else events.undisturbed
-
-
 def cannot_allocate(moment: Moment) -> Answer:
     """The world of a storage volume that is full from the latch on: no new file for the journal."""
     holder, name = os.path.split(moment.call.path)
@@ -183,3 +177,7 @@ def cannot_noreplace(moment: Moment) -> Answer:
     """The world of file systems on which renameat2 knows no flags."""
     call = moment.call
     return Answer(Kind.FAIL, errno.EINVAL) if call.name == "renameat2" and call.flags else events.LET
+
+
+WORLDS: Final[dict[str, Event]] = {"": events.undisturbed, LINKING: cannot_noreplace, FULL: cannot_allocate}
+"""What volumes may be like: ordinary, as NFS, which gives files second names instead, or full."""

@@ -175,7 +175,7 @@ class _Watch:
         self._run.said.append((len(self._run.calls), message))
 
     def _next(self) -> tuple[seccomp.Notification, Call] | None:
-        """A call that waits; None where its thread died meanwhile, which others do than the one that was killed."""
+        """A call that waits; None where its thread has died, as another one's does when one is killed in its call."""
         notification = seccomp.receive(self._listener)
         if notification is None or self._run.died:
             return None

@@ -61,10 +61,10 @@ def _attack(name: str, zygote: Zygote, place: Path) -> str | None:
 
 
 def _points(kind: str, life: str, zygote: Zygote, place: Path) -> str | None:
-    linking, full = kind == "linking", kind == "full"
-    calls = campaign.scout(zygote, place, life, linking=linking, full=full)
+    world = kind if kind in campaign.WORLDS else ""
+    calls = campaign.scout(zygote, place, life, world=world)
     made: Iterable[Point] = sorted(
-        campaign.deaths(life, calls, linking=linking, full=full), key=lambda point: _promise(calls, point.at)
+        campaign.deaths(life, calls, world=world), key=lambda point: _promise(calls, point.at)
     )
     if kind == "errors":
         made = (Point("error", life, at, error="EIO") for at in range(len(calls)))

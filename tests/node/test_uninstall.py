@@ -66,7 +66,7 @@ def test_who_removes_the_operator_first_gets_it_back_and_loses_nothing(
         assert metadata["finalizers"] == ["metricsstorage.dev/directory"]
     assert left(cluster) == ["customresourcedefinition.apiextensions.k8s.io/metricsstorages.metricsstorage.dev"]
 
-    # As the README says under "The operator was removed before its resources".
+    # As docs/operations.md says under "The operator was removed before its resources".
     for claim, volume in volume_of.items():
         reference = {"namespace": NAMESPACE, "name": claim, "uid": None, "resourceVersion": None}
         cluster.kubectl("patch", "pv", volume, "-p", json.dumps({"spec": {"claimRef": reference}}))

@@ -18,7 +18,6 @@ from metrics_storage.constants import KOPF_PREFIX
 _TOUCHED: Final = f"{KOPF_PREFIX}/touched"
 """The one annotation that is still written: a changed value makes the API server send the object again."""
 
-
 _CLOCK_DRIFT: Final = 1.0
 """Seconds that a clock may be corrected by in the meantime without a step."""
 

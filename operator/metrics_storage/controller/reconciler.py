@@ -31,7 +31,6 @@ _log = logging.getLogger(__name__)
 _CLAIM_PATIENCE: Final = 10.0
 """Seconds that one attempt waits for a claim or volume to go; Pods that use it may need much longer."""
 
-
 UNCLEAN_PAUSE: Final = 600.0
 """Seconds between attempts at an archive for which a person was called: each costs as much as the first."""
 
