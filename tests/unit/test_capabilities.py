@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from tests.unit.test_manifests import pod_spec
+from tests.unit.rendering import pod_spec
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root has capabilities to give up")
 

@@ -1,24 +1,24 @@
 """What the manifests promise to whoever reviews them, checked without a cluster."""
 
 import re
-import subprocess
-from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
-import yaml
 
 from metrics_storage.cli.main import build_parser
 from metrics_storage.cli.options import read_settings
 from metrics_storage.kube.volume_source import parse_volume_source
-
-ROOT: Final = Path(__file__).parents[2]
-MANIFESTS: Final = ROOT / "manifests"
-RENDERED: Final = ["base", "overlays/hostpath", "overlays/kind", "overlays/namespaced"]
-
-Manifest = dict[str, Any]
+from tests.unit.rendering import (
+    MANIFESTS,
+    RENDERED,
+    ROOT,
+    arguments,
+    container,
+    only,
+    pod_spec,
+    rendered,
+    variables,
+)
 
 FLAGS: Final = {
     "--volume-source",
@@ -32,125 +32,6 @@ FLAGS: Final = {
     "--log-format",
 }
 
-STORAGE_RULES: Final = [
-    {
-        "apiGroups": ["metricsstorage.dev"],
-        "resources": ["metricsstorages"],
-        "verbs": ["get", "list", "watch", "patch"],
-    },
-    {"apiGroups": ["metricsstorage.dev"], "resources": ["metricsstorages/status"], "verbs": ["patch"]},
-]
-EVENT_RULE: Final = {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}
-CLUSTER_RULES: Final = [
-    *STORAGE_RULES,
-    {
-        "apiGroups": [""],
-        "resources": ["persistentvolumes", "persistentvolumeclaims"],
-        "verbs": ["get", "list", "create", "patch", "delete"],
-    },
-    {
-        "apiGroups": [""],
-        "resources": ["persistentvolumes/status", "persistentvolumeclaims/status"],
-        "verbs": ["patch"],
-    },
-    EVENT_RULE,
-    {
-        "apiGroups": ["apiextensions.k8s.io"],
-        "resources": ["customresourcedefinitions"],
-        "verbs": ["list", "watch"],
-    },
-]
-REMAINING_CLUSTER_RULES: Final = [
-    {
-        "apiGroups": [""],
-        "resources": ["persistentvolumes"],
-        "verbs": ["get", "list", "create", "patch", "delete"],
-    },
-    {"apiGroups": [""], "resources": ["persistentvolumes/status"], "verbs": ["patch"]},
-]
-RUNNER_NAMESPACE_RULES: Final = [
-    *STORAGE_RULES,
-    {
-        "apiGroups": [""],
-        "resources": ["persistentvolumeclaims"],
-        "verbs": ["get", "list", "create", "patch", "delete"],
-    },
-    {"apiGroups": [""], "resources": ["persistentvolumeclaims/status"], "verbs": ["patch"]},
-    EVENT_RULE,
-]
-OPERATOR_NAMESPACE_RULES: Final = [
-    {
-        "apiGroups": [""],
-        "resources": ["persistentvolumeclaims"],
-        "resourceNames": ["metrics-storage"],
-        "verbs": ["get"],
-    },
-]
-
-
-@cache
-def rendered(folder: str) -> list[Manifest]:
-    """The objects that `kubectl apply -k` would create."""
-    command = ["kubectl", "kustomize", str(MANIFESTS / folder)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    if result.returncode != 0:
-        raise AssertionError(f"{' '.join(command)}: {result.stderr}")
-    return list(yaml.safe_load_all(result.stdout))
-
-
-def only(folder: str, kind: str, namespace: str | None = None) -> Manifest:
-    """The one object of that kind, in that namespace where one is given."""
-    (found,) = (
-        manifest
-        for manifest in rendered(folder)
-        if manifest["kind"] == kind and namespace in (None, manifest["metadata"].get("namespace"))
-    )
-    return found
-
-
-def pod_spec(folder: str) -> Manifest:
-    """The specification of the operator's Pod."""
-    spec: Manifest = only(folder, "Deployment")["spec"]["template"]["spec"]
-    return spec
-
-
-def container(folder: str) -> Manifest:
-    """The one container of the operator's Pod."""
-    (found,) = pod_spec(folder)["containers"]
-    return dict(found)
-
-
-def arguments(folder: str) -> dict[str, str]:
-    """The flags of the container with their values."""
-    command, *flags = container(folder)["args"]
-    assert command == "run"
-    return dict(flag.split("=", 1) for flag in flags)
-
-
-def variables(folder: str) -> dict[str, str]:
-    """The environment of the container, as far as it has fixed values."""
-    return {entry["name"]: entry["value"] for entry in container(folder)["env"] if "value" in entry}
-
-
-def definition() -> Manifest:
-    """The definition of MetricsStorage."""
-    return dict(yaml.safe_load((ROOT / "crds" / "metricsstorage.yaml").read_text()))
-
-
-def described(schema: Manifest, path: str) -> Iterator[tuple[str, Manifest]]:
-    """Every field and every item of a schema with its path."""
-    yield path, schema
-    for name, field in schema.get("properties", {}).items():
-        yield from described(field, f"{path}.{name}")
-    if "items" in schema:
-        yield from described(schema["items"], f"{path}[]")
-
-
-def fields() -> dict[str, Manifest]:
-    """Every field of a MetricsStorage by its path."""
-    (version,) = definition()["spec"]["versions"]
-    return dict(described(version["schema"]["openAPIV3Schema"], "metricsstorage"))
-
 
 def test_every_folder_of_manifests_that_can_be_applied_is_tested() -> None:
     folders = {path.parent.relative_to(MANIFESTS) for path in MANIFESTS.rglob("kustomization.yaml")}
@@ -158,90 +39,6 @@ def test_every_folder_of_manifests_that_can_be_applied_is_tested() -> None:
     assert sorted(map(str, folders)) == sorted(
         [*RENDERED, "components/namespaced", "components/user-roles", "policies"]
     )
-
-
-# The API server describes metadata itself, and refuses a definition that does.
-@pytest.mark.parametrize("path", sorted(fields().keys() - {"metricsstorage.metadata"}))
-def test_every_field_has_a_description_in_sentences(path: str) -> None:
-    description = fields()[path].get("description", "")
-
-    assert description.endswith(".")
-    assert description[0].isupper()
-
-
-def test_every_rule_has_a_message_that_says_how_to_go_on() -> None:
-    rules = [rule for field in fields().values() for rule in field.get("x-kubernetes-validations", [])]
-
-    assert len(rules) == 7
-    assert all(re.search(r"set (it|them) back|put the field back|give|write", rule["message"]) for rule in rules)
-
-
-def test_the_rules_compile_on_servers_older_than_the_quantity_library() -> None:
-    rules = [rule["rule"] for field in fields().values() for rule in field.get("x-kubernetes-validations", [])]
-
-    assert not [rule for rule in rules if "uantity(" in rule]
-
-
-def test_the_columns_are_those_of_the_design_and_more_for_wide_output() -> None:
-    (version,) = definition()["spec"]["versions"]
-    columns = version["additionalPrinterColumns"]
-
-    assert [column["name"] for column in columns if not column.get("priority")] == [
-        "Ready",
-        "Phase",
-        "Capacity",
-        "Used",
-        "Node",
-        "Quarantine",
-        "Age",
-    ]
-    assert [column["name"] for column in columns if column.get("priority")] == [
-        "Policy",
-        "Stalled",
-        "Archive",
-    ]
-
-
-def test_the_operator_may_do_in_the_cluster_what_it_needs_and_nothing_else() -> None:
-    assert only("base", "ClusterRole")["rules"] == CLUSTER_RULES
-    assert not [manifest for manifest in rendered("base") if manifest["kind"] == "Role"]
-
-
-def test_with_given_namespaces_only_volumes_remain_a_matter_of_the_cluster() -> None:
-    assert only("overlays/namespaced", "ClusterRole")["rules"] == REMAINING_CLUSTER_RULES
-    assert only("overlays/namespaced", "Role", "runners")["rules"] == RUNNER_NAMESPACE_RULES
-    assert only("overlays/namespaced", "Role", "metrics-storage")["rules"] == OPERATOR_NAMESPACE_RULES
-
-
-def test_users_may_look_at_what_they_may_view_and_change_what_they_may_edit() -> None:
-    path = MANIFESTS / "components" / "user-roles" / "cluster-roles.yaml"
-    roles = {role["metadata"]["name"]: role for role in yaml.safe_load_all(path.read_text())}
-    prefix = "rbac.authorization.k8s.io/aggregate-to-"
-    given = {
-        to: {verb for role in roles.values() if prefix + to in role["metadata"]["labels"] for verb in _verbs(role)}
-        for to in ("view", "edit", "admin")
-    }
-    looking = {"get", "list", "watch"}
-    assert given["view"] == looking
-    assert given["edit"] == given["admin"] == looking | {"create", "patch", "update", "delete"}
-
-
-def _verbs(role: Manifest) -> set[str]:
-    (rule,) = role["rules"]
-    assert (rule["apiGroups"], rule["resources"]) == (["metricsstorage.dev"], ["metricsstorages"])
-    return set(rule["verbs"])
-
-
-@pytest.mark.parametrize("folder", RENDERED)
-def test_every_binding_is_to_the_operators_own_account(folder: str) -> None:
-    bindings = [manifest for manifest in rendered(folder) if manifest["kind"].endswith("RoleBinding")]
-
-    assert bindings
-    for binding in bindings:
-        assert binding["roleRef"]["name"] == "metrics-storage-operator"
-        assert binding["subjects"] == [
-            {"kind": "ServiceAccount", "name": "metrics-storage-operator", "namespace": "metrics-storage"}
-        ]
 
 
 @pytest.mark.parametrize("folder", RENDERED)
@@ -428,30 +225,6 @@ def test_nothing_that_holds_data_is_pruned_by_a_pipeline(kind: str) -> None:
             "argocd.argoproj.io/sync-options": "Prune=false,Delete=false",
             "kustomize.toolkit.fluxcd.io/prune": "disabled",
         }
-
-
-def test_the_samples_can_be_applied_as_a_folder() -> None:
-    samples = sorted((MANIFESTS / "samples").glob("*.yaml"))
-    kinds = [yaml.safe_load(path.read_text())["kind"] for path in samples]
-
-    assert kinds == ["Namespace", *["MetricsStorage"] * 4]
-
-
-@pytest.mark.parametrize("path", sorted((MANIFESTS / "samples").glob("runner-*.yaml")), ids=lambda path: path.stem)
-def test_a_sample_uses_only_fields_that_exist(path: Path) -> None:
-    sample = yaml.safe_load(path.read_text())
-    used = {f"metricsstorage.spec{field}" for field in _paths(sample.get("spec", {}))}
-
-    assert sample["metadata"]["namespace"] == "runners"
-    assert sample["metadata"]["name"] == path.stem
-    assert used <= fields().keys()
-
-
-def _paths(value: Any, path: str = "") -> Iterator[str]:
-    yield path
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _paths(inner, f"{path}.{key}")
 
 
 def test_the_image_is_built_from_any_base_that_is_named() -> None:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.unit.pod_security import forbidden_by_baseline, forbidden_by_restricted, profile_of
-from tests.unit.test_manifests import MANIFESTS, RENDERED, only, pod_spec
+from tests.unit.rendering import MANIFESTS, RENDERED, only, pod_spec
 
 _RUNNER = MANIFESTS / "samples" / "pod" / "runner-minimal.yaml"
 
