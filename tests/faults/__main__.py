@@ -78,6 +78,8 @@ class Proof:
         with Zygote() as zygote:
             for life in lives:
                 points += campaign.failures(life, campaign.scout(zygote, self._root, life))
+                full = campaign.scout(zygote, self._root, life, world=campaign.FULL)
+                points += campaign.failures_of_spares(life, full)
             for life in lives if self._full else ("quarantine",):
                 points += campaign.read_failures(life, campaign.scout(zygote, self._root, life, reading=True))
         self._try_points(points)

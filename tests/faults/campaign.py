@@ -106,6 +106,14 @@ def failures(life: str, calls: list[Call]) -> Iterator[Point]:
             yield Point("error", life, at, error=error)
 
 
+def failures_of_spares(life: str, calls: list[Call]) -> Iterator[Point]:
+    """Every error at every call that has to do with spare files; `calls` are those on full volumes."""
+    for at, call in enumerate(calls):
+        if any("/spares" in path for path in call.paths):
+            for error in ERRORS:
+                yield Point("error", life, at, error=error, world=FULL)
+
+
 def read_failures(life: str, calls: list[Call]) -> Iterator[Point]:
     """Errors at calls that only read, and at openings."""
     for at, call in enumerate(calls):
