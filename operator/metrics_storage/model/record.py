@@ -1,13 +1,18 @@
-"""One journal entry as a value: what is known about the directory of one uid, and how far its life has come."""
+"""One journal entry as a value: what is known about the directory of one uid, and how far its life has come.
+
+Fields that a newer version wrote are carried along at every level (`unknown`), and stand in the entry again when it
+is written. What they describe ends with the object that they stand in: another archive begins without any.
+"""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Final, Self
 
 from metrics_storage.errors import InvalidSpecError, JournalError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.spec import StorageSpec
+from metrics_storage.model.unknown import unknown_fields, with_unknown
 
 _FORMAT: Final = 1
 
@@ -53,6 +58,7 @@ class Archive:
     files: int
     clean: bool
     completed_at: str
+    unknown: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +75,7 @@ class Quarantine:
     unclean: int = 0
     archive: Archive | None = None
     provisional: Archive | None = None
+    unknown: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +91,7 @@ class Record:
     inode: int | None = None
     had_content: bool | None = None
     quarantine: Quarantine | None = None
+    unknown: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
 
     @property
     def must_be_archived(self) -> bool:
@@ -100,40 +108,66 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Values that JSON can hold; `from_json` reads them back."""
-        return {
+        known = {
             "format": _FORMAT,
             "identity": asdict(self.identity),
             "spec": self.spec.to_json(),
             "phase": self.phase,
             "inode": self.inode,
             "hadContent": self.had_content,
-            "quarantine": asdict(self.quarantine) if self.quarantine else None,
+            "quarantine": _dump(self.quarantine),
         }
+        return with_unknown(known, self.unknown)
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
+    def from_json(cls, data: Any) -> Self:
         """Read what `to_json` gave.
 
         Raises:
             JournalError: another format, or anything missing or odd; such an entry must be kept as it is.
         """
+        if not isinstance(data, Mapping):
+            raise JournalError(f"malformed: expected an object, found {type(data).__name__}")
         if data.get("format") != _FORMAT:
             raise JournalError(f"format {data.get('format')!r} is not {_FORMAT}: written by another version?")
         try:
-            return cls(
-                identity=Identity(**data["identity"]),
-                spec=StorageSpec.from_json(data["spec"]),
+            record = cls(
+                identity=Identity(**_known(Identity, data["identity"])),
+                spec=StorageSpec.from_json(_known(StorageSpec, data["spec"])),
                 phase=Phase(data["phase"]),
                 inode=data["inode"],
                 had_content=data["hadContent"],
                 quarantine=_quarantine(data["quarantine"]),
             )
-        except (KeyError, TypeError, ValueError, InvalidSpecError) as exc:
+        except (AttributeError, KeyError, TypeError, ValueError, InvalidSpecError) as exc:
             raise JournalError(f"malformed: {exc!r}") from exc
+        return replace(record, unknown=unknown_fields(data, record.to_json()))
+
+
+def _known(cls: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `data` that this version's class has."""
+    names = {each.name for each in fields(cls)} - {"unknown"}
+    return {name: value for name, value in data.items() if name in names}
 
 
 def _quarantine(data: Mapping[str, Any] | None) -> Quarantine | None:
     if data is None:
         return None
-    archives = {key: Archive(**data[key]) if data[key] else None for key in ("archive", "provisional")}
-    return Quarantine(**{**data, **archives})
+    known = _known(Quarantine, data)
+    archives = {name: _archive(data.get(name)) for name in ("archive", "provisional")}
+    return Quarantine(**known | archives, unknown=unknown_fields(data, known))
+
+
+def _archive(data: Mapping[str, Any] | None) -> Archive | None:
+    if data is None:
+        return None
+    known = _known(Archive, data)
+    return Archive(**known, unknown=unknown_fields(data, known))
+
+
+def _dump(value: Quarantine | Archive | None) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    values = ((each.name, getattr(value, each.name)) for each in fields(value) if each.name != "unknown")
+    known = {name: _dump(item) if isinstance(item, Archive) else item for name, item in values}
+    return with_unknown(known, value.unknown)
