@@ -67,7 +67,7 @@ def _round(cluster: LocalCluster, runners: Runners, name: str, *, wait: bool) ->
         begin = time.time()
         if wait:
             runners.apply(name)
-            runners.kubectl("wait", "--for=condition=Ready", f"ms/{name}")
+            runners.kubectl("wait", "--for=condition=Ready", f"mstor/{name}")
         runners.apply_objects(objects(runners, name, script=_WRITE)[wait:])
         wait_phase(runners, name, "Succeeded")
         moments = [seen.moment(number) for number in range(_WRITTEN)]
@@ -75,7 +75,7 @@ def _round(cluster: LocalCluster, runners: Runners, name: str, *, wait: bool) ->
     (file,) = cluster.nodes[0].var_lib.glob(f"disk-*/{path}")
     moments.append(file.stat().st_mtime)
     runners.kubectl("delete", "pod", name)
-    runners.kubectl("delete", "ms", name)
+    runners.kubectl("delete", "mstor", name)
     in_order = [max(moments[: number + 1]) for number in range(len(moments))]
     return [moment - begin for moment in in_order]
 

@@ -61,19 +61,19 @@ def kubectl_cluster(cluster: Cluster) -> Iterator[Cluster]:
     )
     yield cluster
     # An operator that another test starts would take care of it, and the next one would look for its volume.
-    cluster.kubectl("-n", NAMESPACE, "delete", "ms", "--all")
+    cluster.kubectl("-n", NAMESPACE, "delete", "mstor", "--all")
     cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
 
 def test_a_listing_shows_the_seven_columns(kubectl_cluster: Cluster) -> None:
-    header, row = kubectl_cluster.kubectl("-n", NAMESPACE, "get", "ms").stdout.splitlines()
+    header, row = kubectl_cluster.kubectl("-n", NAMESPACE, "get", "mstor").stdout.splitlines()
 
     assert header.split() == ["NAME", "READY", "PHASE", "CAPACITY", "USED", "NODE", "QUARANTINE", "AGE"]
     assert row.split()[:-1] == ["runner-0", "False", "Quarantined", "1Gi", "734003200", "worker-1", "not", "JSON"]
 
 
 def test_a_wide_listing_adds_the_policy_the_trouble_and_the_archive(kubectl_cluster: Cluster) -> None:
-    header, row = kubectl_cluster.kubectl("-n", NAMESPACE, "get", "ms", "-o", "wide").stdout.splitlines()
+    header, row = kubectl_cluster.kubectl("-n", NAMESPACE, "get", "mstor", "-o", "wide").stdout.splitlines()
 
     assert header.split()[-3:] == ["POLICY", "STALLED", "ARCHIVE"]
     assert row.split()[-3:] == ["Delete", "Quarantined", "runners/runner-0_1.tar.gz"]

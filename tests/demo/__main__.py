@@ -94,12 +94,12 @@ def _farewell(screen: Screen, shell: Shell, site: Site) -> None:
     screen.say("Then for example:")
     screen.output(
         "\n"
-        "kubectl get ms -n runners -o wide              # policy, what stalls, the archive\n"
-        "kubectl delete ms runner-evidence -n runners   # archived before it is removed\n"
-        "kubectl delete ms runner-retained -n runners   # its directory stays\n"
-        "kubectl delete ms runner-minimal -n runners    # its archive stays\n"
+        "kubectl get mstor -n runners -o wide            # policy, what stalls, the archive\n"
+        "kubectl delete mstor runner-evidence -n runners   # archived before it is removed\n"
+        "kubectl delete mstor runner-retained -n runners   # its directory stays\n"
+        "kubectl delete mstor runner-minimal -n runners    # its archive stays\n"
         "kubectl get events -n runners\n"
-        "kubectl explain ms.spec"
+        "kubectl explain mstor.spec"
     )
     screen.say("`make demo-down` removes everything; `make demo` starts anew.")
 

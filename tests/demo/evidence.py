@@ -55,7 +55,7 @@ def show_archive(shell: Shell, site: Site, storage: dict[str, Any], contents: Se
     screen.say("First of all: is it the archive that was verified? Its digest is in the status, too.")
     digest = show("sha256sum < $a.tar.gz").split()[0]
     jsonpath = "jsonpath='{.status.quarantine.sha256}{\"\\n\"}'"
-    told = shell.show(f"kubectl get ms {storage['metadata']['name']} -n {NAMESPACE} -o {jsonpath}", _WHY).strip()
+    told = shell.show(f"kubectl get mstor {storage['metadata']['name']} -n {NAMESPACE} -o {jsonpath}", _WHY).strip()
     screen.check("the digests are the same", digest, told)
 
     screen.say("What is in it? The link is in the archive as a link; nobody followed it.")

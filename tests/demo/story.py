@@ -61,7 +61,7 @@ class Story:
         wait_established(self._cluster)
         self._shell.show(f"kubectl wait --for=condition=Established {_DEFINITION} --timeout=60s", _SOON)
         names = get(self._cluster, _DEFINITION)["spec"]["names"]
-        self._screen.check("the definition is served, short name ms", names["shortNames"], ["ms"])
+        self._screen.check("the definition is served, short name mstor", names["shortNames"], ["mstor"])
         provisioner = get(self._cluster, "storageclass", "metrics-storage")["provisioner"]
         self._screen.check(
             "the storage class metrics-storage has no provisioner but the operator",
@@ -79,12 +79,12 @@ class Story:
             "One MetricsStorage for each runner; only the name is required. Ready means that a Pod can mount."
         )
         self._site.apply_samples()
-        self._shell.show(f"kubectl wait --for=condition=Ready ms --all -n {NAMESPACE} --timeout=60s", _MAKING)
-        self._shell.show(f"kubectl get ms -n {NAMESPACE}", _SOON)
+        self._shell.show(f"kubectl wait --for=condition=Ready mstor --all -n {NAMESPACE} --timeout=60s", _MAKING)
+        self._shell.show(f"kubectl get mstor -n {NAMESPACE}", _SOON)
         self._screen.say("Each has a claim of its name, bound to a volume that points at its directory.")
         self._shell.show(f"kubectl get pvc -n {NAMESPACE} \\\n  -o {_CLAIM_COLUMNS}", _SOON)
         self._show_tree()
-        storages = {item["metadata"]["name"]: item for item in get(self._cluster, "ms", "-n", NAMESPACE)["items"]}
+        storages = {item["metadata"]["name"]: item for item in get(self._cluster, "mstor", "-n", NAMESPACE)["items"]}
         self._screen.check("all samples are there", sorted(storages), sorted(SCRIPTS))
         for name, storage in storages.items():
             self._check_provided(name, storage)
@@ -122,7 +122,7 @@ class Story:
                 lambda name=name, files=files: self._storage(name)["status"].get("usage", {}).get("files") == files,  # type: ignore[misc]
             )
             self._screen.check(f"{name}: {files} files written, {files} in status.usage", True)
-        self._shell.show(f"kubectl get ms -n {NAMESPACE}", _SOON)
+        self._shell.show(f"kubectl get mstor -n {NAMESPACE}", _SOON)
 
     def _delete(self) -> None:
         self._screen.step(f"{CUSTOM} is done: collect, then delete")
@@ -132,13 +132,15 @@ class Story:
         self._collect(storage, "pre-job-metrics.json", "post-job-metrics.json")
         self._screen.check("both are JSON", True)
         self._shell.show(
-            f"kubectl delete ms {CUSTOM} -n {NAMESPACE} --timeout=60s", "the claim goes, then the directory"
+            f"kubectl delete mstor {CUSTOM} -n {NAMESPACE} --timeout=60s", "the claim goes, then the directory"
         )
-        self._shell.show(f"kubectl get ms,pvc -n {NAMESPACE} -o name", _SOON)
+        self._shell.show(f"kubectl get mstor,pvc -n {NAMESPACE} -o name", _SOON)
         self._check_gone(storage)
         journal = f"{self._site.storage_root}/.metrics-storage/journal"
         until(self._screen, "its journal entry is gone", lambda: uid not in self._inside(journal, "ls"))
-        self._screen.check("its resource, its finalizer and its journal entry are gone", self._is_absent("ms", CUSTOM))
+        self._screen.check(
+            "its resource, its finalizer and its journal entry are gone", self._is_absent("mstor", CUSTOM)
+        )
         self._screen.check(
             "the other claims are still there", len(get(self._cluster, "pvc", "-n", NAMESPACE)["items"]), 3
         )
@@ -158,19 +160,19 @@ class Story:
             self._screen.check(f"it is not JSON: {exc}", True)
         else:
             self._screen.check("it is not JSON", False)
-        ms = f"ms/{MINIMAL} -n {NAMESPACE}"
+        resource = f"mstor/{MINIMAL} -n {NAMESPACE}"
         reason = "malformed metrics"
-        self._shell.show(f'kubectl annotate {ms} \\\n  metricsstorage.dev/quarantine="{reason}"', _SOON)
+        self._shell.show(f'kubectl annotate {resource} \\\n  metricsstorage.dev/quarantine="{reason}"', _SOON)
         waits = "the claim goes, the directory is archived, verified and removed"
         try:
-            self._shell.show(f"kubectl wait --for=condition=Quarantined {ms} --timeout=60s", waits)
+            self._shell.show(f"kubectl wait --for=condition=Quarantined {resource} --timeout=60s", waits)
         except DemoError:
-            self._shell.show(f"kubectl get {ms} {_CONDITIONS}", _SOON)
+            self._shell.show(f"kubectl get {resource} {_CONDITIONS}", _SOON)
             raise
         until(self._screen, "the source is removed", lambda: self._storage(MINIMAL)["status"]["phase"] == "Quarantined")
         self._screen.say("The resource stays as the record of it, until somebody deletes it.")
-        self._shell.show(f"kubectl get ms -n {NAMESPACE}", _SOON)
-        self._shell.show(f"kubectl get {ms} {_CONDITIONS}", _SOON)
+        self._shell.show(f"kubectl get mstor -n {NAMESPACE}", _SOON)
+        self._shell.show(f"kubectl get {resource} {_CONDITIONS}", _SOON)
         self._show_tree()
         record = self._storage(MINIMAL)
         conditions = {item["type"]: item["status"] for item in record["status"]["conditions"]}
@@ -216,7 +218,7 @@ class Story:
         return self._shell.run(self._site.inside(directory, script, user), _SOON)
 
     def _storage(self, name: str) -> dict[str, Any]:
-        return get(self._cluster, "ms", name, "-n", NAMESPACE)
+        return get(self._cluster, "mstor", name, "-n", NAMESPACE)
 
     def _is_absent(self, kind: str, name: str) -> bool:
         return absent(self._cluster, kind, name, "-n", NAMESPACE)

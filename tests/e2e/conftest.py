@@ -39,9 +39,9 @@ def namespace(cluster: Cluster) -> Iterator[str]:
     name = f"test-{next(_numbers)}"
     cluster.kubectl("create", "namespace", name)
     yield name
-    cluster.kubectl("-n", name, "delete", "ms", "--all", "--wait=false")
+    cluster.kubectl("-n", name, "delete", "mstor", "--all", "--wait=false")
     runners = Runners(cluster, name)
-    eventually(lambda: not runners.every("ms"), seconds=60, what=f"{name} is left empty")
+    eventually(lambda: not runners.every("mstor"), seconds=60, what=f"{name} is left empty")
     for orphan in runners.volumes():  # Where a test took the finalizer off, the volume is kept on purpose.
         cluster.kubectl("delete", "pv", orphan["metadata"]["name"])
     cluster.kubectl("delete", "namespace", name, "--wait=false")

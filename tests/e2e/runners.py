@@ -38,11 +38,11 @@ class Runners:
 
     def quarantine(self, *names: str, reason: str = "not JSON") -> None:
         """Ask for quarantine."""
-        self.kubectl("annotate", "ms", *names, f"metricsstorage.dev/quarantine={reason}")
+        self.kubectl("annotate", "mstor", *names, f"metricsstorage.dev/quarantine={reason}")
 
     def delete(self, *names: str) -> None:
         """Ask for deletion and don't wait."""
-        self.kubectl("delete", "ms", *names, "--wait=false")
+        self.kubectl("delete", "mstor", *names, "--wait=false")
 
     def kubectl(self, *arguments: str, check: bool = True) -> str:
         """What kubectl prints for a command in this namespace."""
@@ -65,7 +65,7 @@ class Runners:
 
     def storage(self, name: str) -> Object:
         """A MetricsStorage that is there."""
-        found = self.get("ms", name)
+        found = self.get("mstor", name)
         assert found is not None, f"there is no MetricsStorage {name}"
         return found
 
@@ -73,13 +73,13 @@ class Runners:
         """The MetricsStorage once something holds of it."""
 
         def look() -> Object | None:
-            found = self.get("ms", name)
+            found = self.get("mstor", name)
             return found if found and holds(found) else None
 
         try:
             return eventually(look, seconds=seconds, what=f"{name}: {what}")
         except AssertionError as exc:
-            raise AssertionError(f"{exc}\n{json.dumps(self.get('ms', name), indent=1)}") from None
+            raise AssertionError(f"{exc}\n{json.dumps(self.get('mstor', name), indent=1)}") from None
 
     def wait_condition(
         self, name: str, kind: str, status: str = "True", reason: str = "", seconds: float = 20
@@ -99,11 +99,13 @@ class Runners:
     def wait_gone(self, *names: str, seconds: float = 30) -> None:
         """Wait until there are no such MetricsStorages."""
         for name in names:
-            eventually(lambda name=name: self.get("ms", name) is None, seconds=seconds, what=f"{name} is gone")  # type: ignore[misc]
+            eventually(lambda name=name: self.get("mstor", name) is None, seconds=seconds, what=f"{name} is gone")  # type: ignore[misc]
 
     def wait_all_gone(self, seconds: float = 30) -> None:
         """Wait until the namespace has no MetricsStorages."""
-        eventually(lambda: not self.every("ms"), seconds=seconds, what=f"no MetricsStorage is left in {self.namespace}")
+        eventually(
+            lambda: not self.every("mstor"), seconds=seconds, what=f"no MetricsStorage is left in {self.namespace}"
+        )
 
     def live(self, name: str) -> Path:
         """The directory of a MetricsStorage that is ready."""

@@ -109,7 +109,7 @@ def test_a_server_that_fails_at_any_moment_of_many_deletions_loses_no_evidence(
     flagged = dict(list(uids.items())[::2])
     for name in flagged:
         attacker.annotate(name, FLAG)
-    runners.kubectl("delete", "ms", "--all", "--wait=false")
+    runners.kubectl("delete", "mstor", "--all", "--wait=false")
     for _ in range(2):
         # A random moment is what is tested here, not a condition waited for.
         threading.Event().wait(chance.uniform(0.05, 0.6))
@@ -126,7 +126,7 @@ def test_a_server_that_fails_at_any_moment_of_many_deletions_loses_no_evidence(
                 control_plane.start(SERVER)
             else:
                 control_plane.signal(SERVER, signal.SIGCONT)
-    eventually(lambda: not runners.every("ms"), seconds=120, what="all are gone")
+    eventually(lambda: not runners.every("mstor"), seconds=120, what="all are gone")
     for name, uid in flagged.items():
         assert fate(operator, uid) == "archived", name
     assert not list(operator.storage_root.glob(f"{runners.namespace}/*"))
@@ -171,9 +171,9 @@ def definition(cluster: Cluster, runners: Runners, operator: OperatorProcess, tm
     yield DEFINITION
     present = cluster.kubectl("get", "crd", DEFINITION, "--ignore-not-found", "-o", "json").stdout
     if present.strip() and "deletionTimestamp" in json.loads(present)["metadata"]:
-        for storage in runners.every("ms"):
+        for storage in runners.every("mstor"):
             name = storage["metadata"]["name"]
-            runners.kubectl("patch", "ms", name, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+            runners.kubectl("patch", "mstor", name, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
         cluster.kubectl("wait", "--for=delete", f"crd/{DEFINITION}", "--timeout=30s", timeout=40)
     install(cluster, tmp_path)
     if operator.running:

@@ -26,7 +26,7 @@ def names() -> list[str]:
 
 def ready(runners: Runners) -> bool:
     """Whether everything in the namespace is Ready, and every claim and volume Bound."""
-    storages, claims, volumes = runners.every("ms"), runners.every("pvc"), runners.volumes()
+    storages, claims, volumes = runners.every("mstor"), runners.every("pvc"), runners.volumes()
     return (
         len(storages) == len(claims) == len(volumes) == MANY
         and all(condition(storage, "Ready").get("status") == "True" for storage in storages)
@@ -38,7 +38,7 @@ def left(runners: Runners, operator: OperatorProcess) -> dict[str, object]:
     """What is left of a namespace whose MetricsStorages were deleted; empty values when nothing is."""
     private = operator.storage_root / ".metrics-storage"
     return {
-        "resources": [item["metadata"]["name"] for item in runners.every("ms")],
+        "resources": [item["metadata"]["name"] for item in runners.every("mstor")],
         "claims": [item["metadata"]["name"] for item in runners.every("pvc")],
         "volumes": [item["metadata"]["name"] for item in runners.volumes()],
         "journal": [path.name for path in (private / "journal").iterdir()],
@@ -59,8 +59,8 @@ def test_two_hundred_applied_and_deleted_at_once_come_and_go_without_a_trace(
     eventually(lambda: ready(runners), seconds=60, what=f"all {MANY} are ready")
     for name in names[::10]:
         (runners.live(name) / "metrics.json").write_text("{}")
-    runners.kubectl("delete", "ms", "--all", "--wait=false")
-    eventually(lambda: not runners.every("ms"), seconds=120, what=f"all {MANY} are gone")
+    runners.kubectl("delete", "mstor", "--all", "--wait=false")
+    eventually(lambda: not runners.every("mstor"), seconds=120, what=f"all {MANY} are gone")
     assert not runners.volumes()
     # The journal's last entries go right after the objects have left the API server.
     eventually(lambda: nothing_left(runners, operator), seconds=10, what=f"nothing is left: {left(runners, operator)}")
@@ -84,10 +84,10 @@ def test_an_operator_killed_twenty_times_ends_in_the_same_state(
     eventually(lambda: ready(runners), seconds=120, what=f"all {MANY} are ready")
     for name in flagged:
         (runners.live(name) / "metrics.json").write_text(name)
-    runners.kubectl("annotate", "ms", *flagged, "metricsstorage.dev/quarantine=flagged")
-    runners.kubectl("delete", "ms", "--all", "--wait=false")
+    runners.kubectl("annotate", "mstor", *flagged, "metricsstorage.dev/quarantine=flagged")
+    runners.kubectl("delete", "mstor", "--all", "--wait=false")
     kill_and_restart(KILLS - KILLS // 2)
-    eventually(lambda: not runners.every("ms"), seconds=180, what=f"all {MANY} are gone")
+    eventually(lambda: not runners.every("mstor"), seconds=180, what=f"all {MANY} are gone")
     eventually(lambda: nothing_left(runners, operator), seconds=10, what="nothing is left")
     archives = list((operator.quarantine_root / runners.namespace).glob("*.tar.gz"))
     manifests = list((operator.quarantine_root / runners.namespace).glob("*.manifest.jsonl"))
@@ -138,14 +138,14 @@ def test_a_restart_writes_nothing_for_what_is_right_already(
     for name in ("runner-0", "runner-1"):
         runners.wait(name, lambda found: "usage" in found.get("status", {}), "is ready and measured")
     operator.stop()
-    before = {kind: versions(runners, kind) for kind in ("ms", "pvc", "pv")}
+    before = {kind: versions(runners, kind) for kind in ("mstor", "pvc", "pv")}
     journal = journal_times(operator)
     logged = len(operator.log)
     operator.start()
     for name in ("runner-0", "runner-1"):
         resumed = f"[{runners.namespace}/{name}] Creation is processed"
         eventually(lambda resumed=resumed: resumed in operator.log[logged:], seconds=20, what=f"{name} is resumed")  # type: ignore[misc]
-    assert {kind: versions(runners, kind) for kind in ("ms", "pvc", "pv")} == before
+    assert {kind: versions(runners, kind) for kind in ("mstor", "pvc", "pv")} == before
     assert journal_times(operator) == journal
 
 

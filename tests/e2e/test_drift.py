@@ -116,7 +116,7 @@ def test_a_stripped_finalizer_keeps_the_directory_and_is_reported(runners: Runne
     (directory / "evidence").touch()
     operator.kill()
     runners.delete("runner-0")
-    runners.kubectl("patch", "ms", "runner-0", "--type=merge", "-p", json.dumps({"metadata": {"finalizers": None}}))
+    runners.kubectl("patch", "mstor", "runner-0", "--type=merge", "-p", json.dumps({"metadata": {"finalizers": None}}))
     runners.wait_gone("runner-0")
     operator.start()
     eventually(lambda: f"orphan: {runners.namespace}/runner-0" in operator.log, seconds=20, what="the orphan is named")

@@ -95,7 +95,7 @@ def test_a_creation_without_operator_says_so_and_leaves_nothing(
         pytest.raises(CreateMetricsStorageError, match="the operator has not looked at it yet"),
     ):
         manager.create("runner-0")
-    assert runners.get("ms", "runner-0") is None
+    assert runners.get("mstor", "runner-0") is None
 
 
 def test_what_is_quarantined_by_hand_is_not_listed_and_its_record_can_be_deleted(
@@ -108,7 +108,7 @@ def test_what_is_quarantined_by_hand_is_not_listed_and_its_record_can_be_deleted
         manager.get("runner-0")
     runners.wait_condition("runner-0", "Stalled", reason="Quarantined")
     manager.delete("runner-0")
-    assert runners.get("ms", "runner-0") is None
+    assert runners.get("mstor", "runner-0") is None
 
 
 def test_deleting_while_a_quarantine_runs_waits_for_the_archive(

@@ -77,7 +77,7 @@ def test_taking_the_annotation_away_cancels_nothing(
     runners.quarantine("runner-0", reason="first reason")
     operator.start()
     runners.wait("runner-0", lambda found: "quarantine" in found["status"], "is latched")
-    runners.kubectl("annotate", "ms", "runner-0", "metricsstorage.dev/quarantine-")
+    runners.kubectl("annotate", "mstor", "runner-0", "metricsstorage.dev/quarantine-")
     storage = runners.wait_condition("runner-0", "Quarantined")
     assert storage["status"]["quarantine"]["reason"] == "first reason"
     check_archive(operator, storage, tmp_path)

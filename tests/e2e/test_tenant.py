@@ -294,7 +294,7 @@ def test_fifty_lives_of_few_names_leave_exactly_the_evidence_of_those_that_were_
         rows = list(threads.map(lambda name: [live(name, life) for life in range(14)], ["a", "b", "a.1", "a.2"]))
     uids = [uid for row in rows for uid in row]
     assert len(set(uids)) == 56
-    eventually(lambda: not runners.every("ms"), seconds=60, what="all are gone")
+    eventually(lambda: not runners.every("mstor"), seconds=60, what="all are gone")
     for row in rows:
         for life, uid in enumerate(row):
             assert fate(operator, uid) == ("archived" if life % 2 else "lost"), f"life {life}"
@@ -341,18 +341,18 @@ def test_claims_that_race_for_a_name_never_get_a_directory(runners: Runners, att
             "ClaimConflict"
         )
 
-    eventually(lambda: all(map(decided, runners.every("ms"))), seconds=60, what="all are ready or in conflict")
+    eventually(lambda: all(map(decided, runners.every("mstor"))), seconds=60, what="all are ready or in conflict")
     claims = {item["metadata"]["uid"]: item for item in runners.every("pvc")}
     for volume in runners.volumes():
         owner = claims[volume["spec"]["claimRef"]["uid"]]["metadata"]["ownerReferences"][0]["uid"]
         assert volume["metadata"]["name"] == f"ms-{owner}"
     foreign = [item for item in claims.values() if "ownerReferences" not in item["metadata"]]
     assert {item["status"]["phase"] for item in foreign} <= {"Pending", "Lost"}
-    won = sum(condition(storage, "Ready").get("status") == "True" for storage in runners.every("ms"))
+    won = sum(condition(storage, "Ready").get("status") == "True" for storage in runners.every("mstor"))
     print(f"\n100 races: {won} won by the operator, {100 - won} in conflict, {len(foreign)} foreign claims, none bound")
     for name in uids:
         attacker.delete(name)
-    eventually(lambda: not runners.every("ms"), seconds=60, what="all are gone")
+    eventually(lambda: not runners.every("mstor"), seconds=60, what="all are gone")
     left = {item["metadata"]["uid"] for item in runners.every("pvc")}
     assert {item["metadata"]["uid"] for item in foreign} <= left, "foreign claims are left alone"
 
@@ -431,10 +431,10 @@ def test_a_flood_in_one_namespace_lets_others_through(
         with together(8) as threads:
             list(threads.map(attacker.create, [f"runner-{number}" for number in range(300)]))
         flooded = seconds()
-        ready = [item for item in runners.every("ms") if item.get("status", {}).get("phase") == "Ready"]
+        ready = [item for item in runners.every("mstor") if item.get("status", {}).get("phase") == "Ready"]
         print(f"\nneighbour: {alone:.2f} s alone, {flooded:.2f} s in a flood of 300, {len(ready)} of which came first")
         assert flooded < 60
-        runners.kubectl("delete", "ms", "--all", "--wait=false")
-        eventually(lambda: not runners.every("ms"), seconds=120, what="the flood is over")
+        runners.kubectl("delete", "mstor", "--all", "--wait=false")
+        eventually(lambda: not runners.every("mstor"), seconds=120, what="the flood is over")
     finally:
         cluster.kubectl("delete", "namespace", elsewhere.namespace, "--timeout=60s")

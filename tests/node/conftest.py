@@ -111,8 +111,8 @@ def namespace(request: pytest.FixtureRequest, cluster: Cluster, operator: Operat
         return  # The test took it away, and cleaned up by itself or failed.
     runners = Runners(cluster, name)
     cluster.kubectl("-n", name, "delete", "pods", "--all", "--wait=false", "--grace-period=1")
-    cluster.kubectl("-n", name, "delete", "ms", "--all", "--wait=false")
-    eventually(lambda: not runners.every("ms"), seconds=90, what=f"{name} is left empty")
+    cluster.kubectl("-n", name, "delete", "mstor", "--all", "--wait=false")
+    eventually(lambda: not runners.every("mstor"), seconds=90, what=f"{name} is left empty")
     cluster.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
 
 

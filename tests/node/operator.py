@@ -49,7 +49,7 @@ class Operator:
 
     def uninstall(self) -> None:
         """Remove everything, in the order that the README gives."""
-        self.cluster.kubectl("delete", "ms", "--all", "--all-namespaces", timeout=180)
+        self.cluster.kubectl("delete", "mstor", "--all", "--all-namespaces", timeout=180)
         self.cluster.kubectl("delete", "-f", str(ROOT / "crds" / "metricsstorage.yaml"), timeout=120)
         self.kubectl("delete", DEPLOYMENT, "--cascade=foreground", timeout=120)
         self.delete(self.installed)

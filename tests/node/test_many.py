@@ -37,4 +37,6 @@ def phases(runners: Runners) -> dict[str, int]:
 
 def quarantined(runners: Runners) -> list[str]:
     """The names of those whose archive is committed."""
-    return [found["metadata"]["name"] for found in runners.every("ms") if found["status"].get("phase") == "Quarantined"]
+    return [
+        found["metadata"]["name"] for found in runners.every("mstor") if found["status"].get("phase") == "Quarantined"
+    ]

@@ -43,7 +43,7 @@ def running(operator: Operator) -> str:
 
 def ready(runners: Runners) -> int:
     """How many MetricsStorages are Ready."""
-    return sum(storage.get("status", {}).get("phase") == "Ready" for storage in runners.every("ms"))
+    return sum(storage.get("status", {}).get("phase") == "Ready" for storage in runners.every("mstor"))
 
 
 @pytest.mark.usefixtures("back")
@@ -60,7 +60,7 @@ def test_an_upgrade_in_the_middle_of_provisioning_makes_each_directory_once(
     operator.wait_rolled_out()
     assert running(operator) == newer
     eventually(lambda: ready(runners) == len(names), seconds=120, what="all are provided")
-    storages = runners.every("ms")
+    storages = runners.every("mstor")
     assert len({storage["status"]["path"] for storage in storages}) == len(names)
     assert {volume["metadata"]["name"] for volume in runners.volumes()} == {
         f"ms-{storage['metadata']['uid']}" for storage in storages

@@ -14,6 +14,22 @@ from tests.unit.rendering import (
     Manifest,
 )
 
+TAKEN: dict[str, tuple[str, ...]] = {
+    "Kubernetes": (
+        *("cm", "cs", "ep", "ev", "limits", "ns", "no", "pvc", "po", "pv", "rc", "quota", "sa", "svc", "crd", "crds"),
+        *("ds", "deploy", "rs", "sts", "hpa", "cj", "csr", "ing", "netpol", "pdb", "pc", "sc", "vac", "rtc"),
+    ),
+    "Cluster API and OpenShift": ("ms", "ma", "md", "mp", "cl", "cc", "mhc", "mcp", "mc", "ip"),
+    "cert-manager": ("cert", "certs", "cr", "crs"),
+    "Prometheus Operator": ("prom", "smon", "pmon", "promrule", "am", "amcfg", "scfg", "prb", "ruler", "promagent"),
+    "Istio": ("vs", "dr", "gw", "se", "we", "wg", "ap", "ra", "pa", "telemetry"),
+    "Knative": ("ksvc", "kservice", "rt", "cfg", "config", "rev", "kpa", "sks", "kingress"),
+    "Rook and snapshots": ("ceph", "cephbp", "cephfs", "cephos", "vs", "vsc", "vscs", "vsclass", "vsclasses"),
+    "Argo": ("app", "apps", "appset", "appsets", "appproj", "wf", "wftmpl", "cwf", "ro"),
+    "other systems of storage": ("lhv", "lhr", "lhe", "mstore"),
+}
+"""Short names of resources that share clusters with this one, by project; where two agree, kubectl takes either."""
+
 
 def definition() -> Manifest:
     """The definition of MetricsStorage."""
@@ -75,6 +91,24 @@ def test_the_columns_are_those_of_the_design_and_more_for_wide_output() -> None:
         "Stalled",
         "Archive",
     ]
+
+
+def test_the_short_name_is_that_of_no_well_known_resource() -> None:
+    (name,) = definition()["spec"]["names"]["shortNames"]
+
+    assert name == "mstor"
+    assert not [project for project, names in TAKEN.items() if name in names]
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name
+)
+def test_commands_on_a_page_use_the_short_name_that_is_served(page: Path) -> None:
+    """kubectl commands on MetricsStorages; other kinds that appear there are listed."""
+    command = r"kubectl (?:-\S+ \S+ )*(?:get|describe|delete|wait(?: --for=\S+)?|annotate|explain|patch) ([a-z]+)"
+    kinds = set(re.findall(command, page.read_text()))
+
+    assert kinds <= {"mstor", "pv", "pvc", "pod", "configmap", "deployment", "namespace", "secret"}
 
 
 def test_the_samples_can_be_applied_as_a_folder() -> None:

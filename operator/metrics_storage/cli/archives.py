@@ -63,7 +63,7 @@ exit codes: 0 all are sound, 1 one is corrupt, incomplete or unreadable, 2 wrong
 examples:
   metrics-storage archives verify --all --output json
   metrics-storage archives verify runners/runner-0 \\
-      --sha256 "$(kubectl get ms runner-0 -n runners -o jsonpath='{.status.quarantine.sha256}')"
+      --sha256 "$(kubectl get mstor runner-0 -n runners -o jsonpath='{.status.quarantine.sha256}')"
 """
 _RESTORE_EPILOG: Final = """\
 The archive is verified first. DIRECTORY must be new or empty; the content comes into
