@@ -34,11 +34,17 @@ _MEANINGS: Final[tuple[tuple[type[Exception], str, bool], ...]] = (
 )
 
 
-_VOLUME_ERRNOS: Final = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
-    *(errno.EIO, errno.ENOTDIR, errno.ELOOP, errno.EINVAL),
+_PASSING: Final = frozenset(
+    {
+        *(errno.EINTR, errno.EAGAIN, errno.EBUSY, errno.ETXTBSY, errno.EDEADLK, errno.ENOLCK, errno.ECANCELED),
+        *(errno.ENOMEM, errno.ENOBUFS, errno.EMFILE, errno.ENFILE),
+        *(errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY, errno.ESTALE),
+        *(errno.EPIPE, errno.ETIMEDOUT, errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED),
+        *(errno.ENETDOWN, errno.ENETUNREACH, errno.ENETRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH),
+    }
 )
-"""What a system call says of a volume that a person must look after."""
+"""What may be over at the next attempt: something is in use, short, changing, or a server does not answer. Whatever
+else the kernel says of a volume, now or in a newer version, a person must look after it."""
 
 
 def explain(error: Exception) -> Trouble:
@@ -46,9 +52,13 @@ def explain(error: Exception) -> Trouble:
     for kind, reason, stalled in _MEANINGS:
         if isinstance(error, kind):
             return Trouble(reason, str(error), stalled)
-    if isinstance(error, OSError) and error.errno in _VOLUME_ERRNOS:
+    which = "quarantine" if isinstance(error, errors.ArchiveError) else "storage"
+    # An archive that could not be written says so in its own words; what the kernel said is its cause.
+    refusal = error.__cause__ if isinstance(error, errors.ArchiveError) else error
+    if isinstance(refusal, OSError) and refusal.errno is not None and refusal.errno not in _PASSING:
         message = (
-            f"{error}: see to the storage volume (space, rights, mount); everything is kept, and it is tried again"
+            f"{error}: see to the {which} volume (space, rights, mount, limits of its file system); everything is "
+            "kept, and it is tried again"
         )
         return Trouble(reasons.VOLUME_UNAVAILABLE, message, stalled=True)
     return Trouble(reasons.TEMPORARY_ERROR, f"{type(error).__name__}: {error}; it is tried again", False)

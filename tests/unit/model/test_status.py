@@ -1,11 +1,7 @@
 """The status as kstatus reads it."""
 
-import errno
-import os
 from dataclasses import replace
 from typing import Any
-
-import pytest
 
 from metrics_storage.errors import ConflictError, UncleanArchiveError, VolumeError
 from metrics_storage.model.identity import Identity
@@ -111,13 +107,6 @@ def test_what_the_journal_once_said_of_a_quarantine_stays_while_it_cannot_be_rea
     assert conditions(found)["Quarantined"] == ("True", "Quarantined")
     assert conditions(found)["Stalled"] == ("True", "VolumeUnavailable")
     assert found["quarantine"] == old["quarantine"]
-
-
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO])
-def test_what_the_kernel_refuses_a_person_must_mend(code: int) -> None:
-    trouble = explain(OSError(code, os.strerror(code), "/srv/x"))
-    assert (trouble.reason, trouble.stalled) == ("VolumeUnavailable", True)
-    assert "/srv/x" in trouble.message
 
 
 def test_usage_is_kept_until_it_is_measured_again() -> None:
