@@ -141,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "what",
         nargs="*",
-        choices=("control-plane", "crd-server", "policy-evaluator", "image-base", []),
+        choices=("control-plane", "crd-server", "policy-evaluator", "image-base", "node-programs", []),
         help="default: all",
     )
     command.add_argument("--again", action="store_true", help="build even if they are cached")

@@ -15,13 +15,14 @@ from pathlib import Path
 
 from tests.cluster.errors import ClusterError
 
-__all__ = ["Binaries", "cache_directory", "cached", "cached_kubectl", "find_binaries", "parse_version"]
+__all__ = ["Binaries", "cache_directory", "cached", "find_binaries", "node_programs", "parse_version"]
 
 # The number is raised when a recipe changes, so that results of the older one are not taken.
 CONTROL_PLANE = "control-plane-r1"
 CRD_SERVER = "crd-server-r1"
 POLICY_EVALUATOR = "policy-evaluator-r1"
 IMAGE_BASE = "image-base-r1"
+NODE_PROGRAMS = "node-programs-r1"
 
 _NEEDED = ("etcd", "kube-apiserver", "kube-controller-manager")
 
@@ -51,10 +52,17 @@ def cached(recipe: str) -> Path | None:
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
-def cached_kubectl() -> Path | None:
-    """The kubectl that was built together with the control plane, if it was."""
-    directory = cached(CONTROL_PLANE)
-    return directory / "kubectl" if directory is not None and (directory / "kubectl").is_file() else None
+def node_programs() -> Path:
+    """The directory with containerd, runc, network plugins and busybox: from the cache, else fetched now.
+
+    Raises ClusterError where that is not possible.
+    """
+    directory = cached(NODE_PROGRAMS)
+    if directory is None:
+        from tests.cluster.build import ensure
+
+        directory = ensure("node-programs")
+    return directory
 
 
 def find_binaries() -> Binaries:

@@ -16,11 +16,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster import recipe_control_plane, recipe_crd_server, recipe_image_base, recipe_policy_evaluator
+from tests.cluster import (
+    recipe_control_plane,
+    recipe_crd_server,
+    recipe_image_base,
+    recipe_node_programs,
+    recipe_policy_evaluator,
+)
 from tests.cluster.binaries import (
     CONTROL_PLANE,
     CRD_SERVER,
     IMAGE_BASE,
+    NODE_PROGRAMS,
     POLICY_EVALUATOR,
     cache_directory,
     cached,
@@ -57,6 +64,9 @@ RECIPES = {
         *(recipe_policy_evaluator.PROGRAMS, recipe_policy_evaluator.make),
     ),
     "image-base": Recipe(IMAGE_BASE, recipe_image_base.STEPS, recipe_image_base.FILES, recipe_image_base.make),
+    "node-programs": Recipe(
+        NODE_PROGRAMS, recipe_node_programs.STEPS, recipe_node_programs.PROGRAMS, recipe_node_programs.make
+    ),
 }
 
 

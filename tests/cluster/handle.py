@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
-from tests.cluster.binaries import cached_kubectl
 from tests.cluster.credentials import kubeconfig, write_private
 from tests.cluster.errors import ClusterError
 
@@ -24,17 +23,17 @@ _TOKEN_SECONDS = 24 * 3600
 
 
 def find_kubectl() -> Path:
-    """kubectl of KUBEBUILDER_ASSETS, else of PATH, else the one built with the local control plane."""
+    """kubectl of KUBEBUILDER_ASSETS, else the one pinned in this virtual environment; never the machine's own.
+
+    Raises ClusterError where neither is there.
+    """
     assets = os.environ.get("KUBEBUILDER_ASSETS")
     if assets and (Path(assets) / "kubectl").is_file():
         return Path(assets) / "kubectl"
-    on_path = shutil.which("kubectl")
-    if on_path:
-        return Path(on_path)
-    built = cached_kubectl()
-    if built is None:
-        raise ClusterError("there is no kubectl on PATH: install it, or build one by `python -m tests.cluster build`")
-    return built
+    pinned = Path(sys.prefix, "bin", "kubectl")
+    if not pinned.is_file():
+        raise ClusterError(f"there is no {pinned}: make this virtual environment anew by `make venv`")
+    return pinned
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tests.cluster.binaries import Binaries, find_binaries
+from tests.cluster.binaries import Binaries, find_binaries, node_programs
 from tests.cluster.control_plane import CONTEXT, ControlPlane, Flags
 from tests.cluster.handle import Cluster
 from tests.cluster.nodes import control_groups
@@ -80,6 +80,7 @@ def launch(
         stack.callback(plane.kill_all)
         return plane, ()
     ensure_programs()
+    node_programs()
     fabric = Fabric.launch(state, lifetime)
     stack.callback(fabric.stop)
     names = [node_name(number) for number in range(1, nodes + 1)]

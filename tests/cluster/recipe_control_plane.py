@@ -1,4 +1,4 @@
-"""How etcd, the Kubernetes control plane, kubelet and kubectl are made from Debian's packages.
+"""How etcd, the Kubernetes control plane and the kubelet are made from Debian's packages.
 
 Kubernetes is compiled from Debian's source package, etcd taken from its binary package. Not responsible for
 locking or caching: that is `build`'s.
@@ -18,7 +18,7 @@ from tests.cluster.progress import Progress
 __all__ = ["PROGRAMS", "STEPS", "kubernetes_version", "make"]
 
 STEPS = 5
-_COMPILED = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kubectl")
+_COMPILED = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet")
 PROGRAMS = ("etcd", *_COMPILED)
 
 _TOOLS = ("golang-go", "make", "rsync", "jq", "dpkg-dev")

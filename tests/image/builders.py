@@ -17,7 +17,10 @@ from tests.image.relabel import relabel
 ROOT: Final = Path(__file__).parents[2]
 NAMES: Final = ("docker", "podman", "buildah")
 
-_MINUTES: Final = 60.0
+_CHECKS: Final = {"docker": (("info",), ("buildx", "version")), "podman": (("info",),)}
+"""Commands that work where an engine can build this: its daemon answers, and it mounts secrets."""
+
+_SECONDS: Final = 60.0
 _BASE_TAG: Final = "metrics-storage-base:local"
 
 
@@ -35,8 +38,8 @@ def choose(wish: str | None) -> str:
     """The builder to use: the wished one, else the first that answers, else buildah, which can be installed."""
     if wish is not None:
         return wish
-    for engine in ("docker", "podman"):
-        if shutil.which(engine) and subprocess.run([engine, "info"], capture_output=True, check=False).returncode == 0:
+    for engine, checks in _CHECKS.items():
+        if shutil.which(engine) and all(_works([engine, *check]) for check in checks):
             return engine
     return "buildah"
 
@@ -95,8 +98,17 @@ def _arguments(order: Order, base: str) -> list[str]:
     return [*chosen, f"--tag={order.tag}", *secrets]
 
 
+def _works(command: Sequence[str]) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, check=False, timeout=_SECONDS).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
 def _require_buildah(progress: Progress, log: Path) -> None:
     if shutil.which("buildah"):
+        if "--secret" not in _output(["buildah", "build", "--help"]):
+            raise ImageError("this buildah builds without secrets: install 1.23 or newer, docker or podman")
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise ImageError("there is no docker, podman or buildah here: install one of them")
@@ -107,7 +119,7 @@ def _require_buildah(progress: Progress, log: Path) -> None:
 
 
 def _output(command: Sequence[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_MINUTES)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_SECONDS)
     if done.returncode != 0:
         raise ImageError(f"{' '.join(command)} failed with status {done.returncode}: {done.stderr.strip()}")
     return done.stdout

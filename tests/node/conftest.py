@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,9 @@ _ORDER = (
 )
 """Modules by the cost of what they change; those on other overlays, which install anew, come last."""
 
+_OURS = ("busybox", "cc", "containerd", "containerd-shim-runc-v2", "ctr", "kubectl", "runc")
+"""Programs that the tests bring with them."""
+
 _numbers = itertools.count(1)
 
 
@@ -44,6 +48,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here.sort(key=lambda item: places.get(item.path.stem, len(places)))
     for index, item in zip([index for index, item in enumerate(items) if item in set(here)], here, strict=True):
         items[index] = item
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _useless_programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Put programs that fail before all others: what a machine has under our programs' names decides nothing."""
+    directory = tmp_path_factory.mktemp("useless")
+    for name in _OURS:
+        (directory / name).write_text(f"#!/bin/sh\necho '{name} was looked up on PATH' >&2\nexit 97\n")
+        (directory / name).chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -36,7 +36,7 @@ def test_a_network_that_the_machine_uses_is_not_taken() -> None:
 
 def test_what_a_reboot_must_not_lose_is_on_the_disk() -> None:
     paths = config.NodePaths(Path("/state/node-1"))
-    text = config.containerd(paths)
+    text = config.containerd(paths, Path("/plugins"))
     assert f'root = "{paths.disk}/containerd"' in text
     assert 'state = "/run/containerd"' in text
     assert paths.disk in paths.var_lib.parents

@@ -11,7 +11,7 @@ import pytest
 
 from tests.cluster.progress import Progress
 from tests.image import pip_settings
-from tests.image.builders import Order, build
+from tests.image.builders import Order, build, choose
 from tests.image.contents import Contents, read_contents
 
 CONFIG = {"User": "0:0", "Entrypoint": ["metrics-storage"]}
@@ -78,6 +78,24 @@ class Commands(Progress):
 
     def run(self, argv: Sequence[str], **_: Any) -> None:
         self.commands.append(list(argv))
+
+
+@pytest.mark.parametrize(
+    ("works", "chosen"),
+    [
+        (("info", "buildx"), "docker"),
+        (("info",), "buildah"),  # a docker that cannot mount secrets
+        (("buildx",), "buildah"),  # no daemon answers
+    ],
+)
+def test_an_engine_is_chosen_if_it_can_do_what_the_dockerfile_asks_for(
+    works: tuple[str, ...], chosen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text(f"#!/bin/sh\ncase $1 in {'|'.join(works)}) exit 0;; esac\nexit 1\n")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert choose(None) == chosen
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
-"""Short commands that must work, and the programs that nodes need.
+"""Short commands that must work, and the system's tools that nodes need.
 
-Programs come from the system's packages and are installed where they are missing, as root, and said so.
+They come from the system's packages and are installed where they are missing, as root, and said so. A node's own
+programs are not the system's, see `recipe_node_programs`.
 """
 
 from __future__ import annotations
@@ -17,19 +18,13 @@ from tests.cluster.errors import ClusterError
 __all__ = ["ensure_programs", "has_own_network", "missing_packages", "obstacle", "run"]
 
 _PACKAGES = {
-    "containerd": "containerd",
-    "runc": "runc",
-    "ctr": "containerd",
     "iptables": "iptables",
     "conntrack": "conntrack",
     "socat": "socat",
     "ethtool": "ethtool",
     "ip": "iproute2",
     "nsenter": "util-linux",
-    "busybox": "busybox-static",
-    "cc": "gcc",
 }
-_PLUGINS = Path("/usr/lib/cni")
 _SYSTEM_PATH = "/usr/sbin:/sbin"
 
 
@@ -76,10 +71,7 @@ def obstacle() -> str | None:
 def missing_packages() -> list[str]:
     """The Debian packages whose programs are not there."""
     path = f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}"
-    missing = {package for program, package in _PACKAGES.items() if shutil.which(program, path=path) is None}
-    if not (_PLUGINS / "ptp").exists():
-        missing.add("containernetworking-plugins")
-    return sorted(missing)
+    return sorted({package for program, package in _PACKAGES.items() if shutil.which(program, path=path) is None})
 
 
 def ensure_programs() -> None:

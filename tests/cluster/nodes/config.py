@@ -46,8 +46,8 @@ class NodePaths:
         return self.state / "containerd.sock"
 
 
-def containerd(paths: NodePaths) -> str:
-    """containerd's configuration, in TOML."""
+def containerd(paths: NodePaths, plugins: Path) -> str:
+    """containerd's configuration, in TOML; `plugins` is the directory of the network plugins."""
     return f"""\
 version = 2
 root = "{paths.disk}/containerd"
@@ -58,7 +58,7 @@ address = "{paths.socket}"
 sandbox_image = "{PAUSE_IMAGE}"
 restrict_oom_score_adj = true
 [plugins."io.containerd.grpc.v1.cri".cni]
-bin_dir = "/usr/lib/cni"
+bin_dir = "{plugins}"
 conf_dir = "{paths.config}/cni"
 [plugins."io.containerd.grpc.v1.cri".containerd]
 snapshotter = "overlayfs"

@@ -1,7 +1,7 @@
 """Small images for machines without a registry, written by hand: no container engine takes part.
 
 `pause` holds a Pod's namespaces, `runner` is a shell with the usual small programs. Both are archives as
-`docker save` writes them.
+`docker save` writes them, and have nothing but a static busybox in them.
 """
 
 from __future__ import annotations
@@ -10,65 +10,41 @@ import hashlib
 import io
 import json
 import platform
-import shutil
 import subprocess
 import tarfile
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.cluster.errors import ClusterError
+from tests.cluster.binaries import node_programs
 from tests.cluster.nodes.config import PAUSE_IMAGE
 
 __all__ = ["RUNNER_IMAGE", "write_image", "write_images", "write_runner"]
 
 RUNNER_IMAGE = "runner:local"
 
-_PAUSE = """\
-#include <signal.h>
-#include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
-static void end(int number) { (void)number; exit(0); }
-static void reap(int number) { (void)number; while (waitpid(-1, 0, WNOHANG) > 0) { } }
-int main(void) {
-  signal(SIGTERM, end); signal(SIGINT, end); signal(SIGCHLD, reap);
-  for (;;) pause();
-}
-"""
+# Ends at once when it is told to, and takes up whatever the Pod's containers leave behind.
+_PAUSE = "trap 'exit 0' TERM INT; while :; do sleep 86400 & wait $!; done"
 
 
 def write_images(directory: Path) -> list[Path]:
     """Archives of both images, in a directory that is made for them."""
     directory.mkdir()
     pause, runner = directory / "pause.tar", directory / "runner.tar"
-    _write_pause(pause)
+    _write_busybox(pause, PAUSE_IMAGE, ["/bin/sh", "-c", _PAUSE])
     write_runner(runner)
     return [pause, runner]
 
 
-def _write_pause(archive: Path) -> None:
-    """The image of every Pod's first container; raises ClusterError without a C compiler."""
-    with tempfile.TemporaryDirectory() as directory:
-        source, program = Path(directory, "pause.c"), Path(directory, "pause")
-        source.write_text(_PAUSE)
-        try:
-            subprocess.run(
-                ["cc", "-static", "-Os", "-o", str(program), str(source)], check=True, capture_output=True, timeout=60
-            )
-        except (OSError, subprocess.SubprocessError) as exc:
-            raise ClusterError(f"the pause image needs a C compiler with a static C library: {exc}") from exc
-        write_image(archive, PAUSE_IMAGE, {"pause": program.read_bytes()}, ["/pause"])
-
-
 def write_runner(archive: Path) -> None:
-    """An image with a shell, out of Debian's busybox-static; raises ClusterError where that is not installed."""
-    busybox = shutil.which("busybox")
-    if busybox is None:
-        raise ClusterError("the runner image needs busybox: apt-get install busybox-static")
+    """An image with a shell. Raises ClusterError where there is no static busybox for it."""
+    _write_busybox(archive, RUNNER_IMAGE, ["/bin/sh"])
+
+
+def _write_busybox(archive: Path, name: str, entrypoint: list[str]) -> None:
+    busybox = node_programs() / "busybox"
     names = subprocess.run([busybox, "--list"], check=True, capture_output=True, text=True, timeout=30).stdout.split()
     links = {f"bin/{name}": "busybox" for name in names if name != "busybox"}
-    write_image(archive, RUNNER_IMAGE, {"bin/busybox": Path(busybox).read_bytes()}, ["/bin/sh"], links)
+    write_image(archive, name, {"bin/busybox": busybox.read_bytes()}, entrypoint, links)
 
 
 def write_image(

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from tests.cluster.api import Endpoint
+from tests.cluster.binaries import node_programs
 from tests.cluster.commands import with_flags
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.credentials import SERVICE_ADDRESS, write_private
@@ -49,7 +50,8 @@ class ClusterNode:
         paths, plan, credentials = self.paths, self._fabric.plan, plane.credentials
         for directory in (paths.var_lib, paths.var_log, paths.config / "cni", paths.config / "volume-plugins"):
             directory.mkdir(parents=True)
-        (paths.config / "containerd.toml").write_text(config.containerd(paths))
+        programs = node_programs()
+        (paths.config / "containerd.toml").write_text(config.containerd(paths, programs))
         (paths.config / "cni" / "10-pods.conflist").write_text(json.dumps(config.cni(plan.pods(self._number))))
         settings = config.kubelet(paths, credentials.ca_file, self._control_group.path)
         (paths.config / "kubelet.json").write_text(json.dumps(settings))
@@ -58,7 +60,7 @@ class ClusterNode:
         init.Spec(
             var_lib=str(paths.var_lib),
             var_log=str(paths.var_log),
-            containerd=["containerd", f"--config={paths.config}/containerd.toml"],
+            containerd=[f"{programs}/containerd", f"--config={paths.config}/containerd.toml"],
             containerd_socket=str(paths.socket),
             kubelet=with_flags(plane.binaries.path("kubelet"), flags, {}),
             service_address=SERVICE_ADDRESS,
@@ -77,7 +79,9 @@ class ClusterNode:
         # `kill-child` and not a signal to the first process itself, which would ignore it: it is the node's init.
         unshare = ["unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "--mount-proc", "--"]
         command = [*unshare, sys.executable, "-m", "tests.cluster.nodes.init", str(self._spec)]
-        environment = {**os.environ, "PYTHONPATH": str(_REPOSITORY), "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+        # containerd finds its shim and runc by PATH.
+        path = f"{node_programs()}:{os.environ['PATH']}:/usr/sbin:/sbin"
+        environment = {**os.environ, "PYTHONPATH": str(_REPOSITORY), "PATH": path}
         process = Process.spawn(self.name, command, self.paths.state, self._lifetime, environment)
         self._process = process
         wait_until(f"{self.name} has namespaces", lambda: has_own_network(_child(process)), process)
@@ -149,7 +153,9 @@ def load_into(state: Path, archive: Path) -> None:
 
 
 def _ctr(paths: NodePaths, *arguments: str, timeout: float = 30) -> str:
-    return run(["ctr", f"--address={paths.socket}", "--namespace=k8s.io", *arguments], timeout=timeout)
+    return run(
+        [f"{node_programs()}/ctr", f"--address={paths.socket}", "--namespace=k8s.io", *arguments], timeout=timeout
+    )
 
 
 def _first_of(process: Process) -> Identity | None:
