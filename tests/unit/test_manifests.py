@@ -5,9 +5,8 @@ from typing import Final
 
 import pytest
 
-from metrics_storage.cli.main import build_parser
-from metrics_storage.cli.options import read_settings
 from metrics_storage.kube.volume_source import parse_volume_source
+from tests.unit.cli.parsing import settings_of
 from tests.unit.rendering import (
     MANIFESTS,
     RENDERED,
@@ -140,7 +139,7 @@ def test_the_operator_starts_with_the_arguments_of_its_pod(folder: str, monkeypa
         for argument in container(folder)["args"]
     ]
 
-    settings = read_settings(build_parser().parse_args(expanded))
+    settings = settings_of(expanded[1:])
 
     assert settings.health_address == ("0.0.0.0", 8080)
     assert settings.node_name == "worker-1"

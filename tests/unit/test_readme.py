@@ -11,14 +11,16 @@ from typing import Final, cast
 
 import pytest
 
-from metrics_storage.cli import options
-from metrics_storage.cli.main import build_parser
+from metrics_storage.cli.command import Setting
+from metrics_storage.cli.run import run
 from metrics_storage.controller.metrics import build_metrics
 from metrics_storage.controller.scrub import Scrub
 from metrics_storage.controller.sweep import Sweep
 from metrics_storage.model import reasons, trouble
+from tests.unit.cli.parsing import parsed
 
 ROOT: Final = Path(__file__).parents[2]
+UID: Final = "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"
 README: Final = (ROOT / "README.md").read_text()
 DOCUMENTS: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
@@ -47,15 +49,13 @@ def commands(text: str) -> list[str]:
     return [command for line in lines if (command := re.sub(r"(^|\s)# .*", "", line).strip())]
 
 
-def written(default: object) -> str:
+def written(flag: Setting) -> str:
     """How the table writes a default."""
-    if default is options._REQUIRED:
+    if flag.required:
         return "required"
-    if default in ("", (), None):
-        return {"": "empty", (): "all", None: "none"}[default]
-    if isinstance(default, tuple):
-        return "`{}:{}`".format(*default)
-    return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
+    if flag.written in ("", "all"):
+        return flag.written or ("empty" if flag.default == "" else "none")
+    return f"`{flag.written}`"
 
 
 def anchors(path: Path) -> set[str]:
@@ -64,9 +64,11 @@ def anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_the_configuration_table_has_every_flag_with_its_variable_and_default() -> None:
-    expected = [[f"`--{flag.name}`", f"`{flag.variable}`", written(flag.default)] for flag in options._RUN_FLAGS]
-    assert [row[:3] for row in rows("Configuration")] == expected
+def test_the_configuration_table_has_every_flag_with_its_variable_default_and_help() -> None:
+    flags = [parameter for parameter in run.params if isinstance(parameter, Setting)]
+    expected = [[f"`{flag.opts[0]}`", f"`{flag.envvar}`", written(flag), flag.help] for flag in flags]
+    found = [[*row[:3], row[3].replace("`", "")] for row in rows("Configuration")]
+    assert found == expected
 
 
 def test_the_table_of_reasons_has_every_reason_and_says_whether_it_stalls() -> None:
@@ -120,11 +122,14 @@ def test_files_that_kubectl_is_told_to_apply_exist(document: Path) -> None:
     assert {path for path in named if not (ROOT / path).exists()} == set()
 
 
-def test_commands_of_metrics_storage_are_understood() -> None:
+def test_commands_of_metrics_storage_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
     pattern = re.compile(r"metrics-storage ((?:run|release|init-volume)\b.*)")
     found = [match[1] for command in commands(README) if (match := pattern.search(command))]
-    parsed = [build_parser().parse_args(shlex.split(arguments)) for arguments in found]
-    assert [arguments.command.__name__ for arguments in parsed] == ["release", "init_volume"]
+    monkeypatch.setenv("METRICS_STORAGE_STORAGE_ROOT", "/srv/metrics")
+    assert [parsed(shlex.split(arguments.replace("UID", UID))).command.name for arguments in found] == [
+        "release",
+        "init-volume",
+    ]
 
 
 def test_the_local_example_of_the_library_runs(tmp_path: Path) -> None:

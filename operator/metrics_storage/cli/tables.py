@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, TextIO
 
+from metrics_storage.cli.output import is_terminal
 from metrics_storage.engine.tree import printable
 
 _UNITS: Final = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
@@ -49,9 +50,9 @@ def kinds(numbers: Mapping[str, int]) -> str:
     return ", ".join(count(number, *_KINDS.get(kind, (shown(kind), ""))) for kind, number in sorted(numbers.items()))
 
 
-def width(stream: TextIO = sys.stdout) -> int | None:
-    """Columns of a terminal, None where the stream is none."""
-    return shutil.get_terminal_size().columns if stream.isatty() else None
+def width(stream: TextIO | None = None) -> int | None:
+    """Columns of a terminal, None where the stream (standard output by default) is none."""
+    return shutil.get_terminal_size().columns if is_terminal(stream or sys.stdout) else None
 
 
 def table(

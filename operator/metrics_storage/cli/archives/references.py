@@ -1,18 +1,18 @@
 """What all commands on archives share: opening the quarantine volume, finding the archive that was meant."""
 
-import argparse
 import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import click
 
 from metrics_storage.engine.vault import Stored, Vault
 from metrics_storage.errors import SettingsError
 from metrics_storage.model.identity import ARCHIVE_SUFFIX, MANIFEST_SUFFIX
-
-VARIABLE: Final = "METRICS_STORAGE_QUARANTINE_ROOT"
 
 _UID: Final = re.compile(r"([0-9a-f][-0-9a-f]{3,35})(?:_([0-9]+))?")
 _NAMED: Final = 5
@@ -20,29 +20,36 @@ _SHORT: Final = 8
 """Digits of a uid that identify it among a few thousand."""
 
 
+ARCHIVE_HELP: Final = "Its path as status.quarantine.archive has it, its ID from list, a uid, or NAMESPACE/NAME."
+
+archive_argument = click.argument("archive", metavar="ARCHIVE", help=ARCHIVE_HELP)
+
+
 @contextmanager
-def opened_vault(arguments: argparse.Namespace, *, writable: bool = False) -> Iterator[Vault]:
-    """The archives of the volume that flag or environment name.
+def opened_vault(root: Path, *, writable: bool = False) -> Iterator[Vault]:
+    """The archives of a quarantine volume.
 
     Raises:
-        SettingsError: neither names one.
         VolumeError: it is no quarantine volume.
     """
-    root = arguments.quarantine_root or os.environ.get(VARIABLE)
-    if not root:
-        raise SettingsError(f"--quarantine-root is missing; set it or {VARIABLE}")
-    with Vault.opened(Path(root), writable=writable) as vault:
+    with Vault.opened(root, writable=writable) as vault:
         yield vault
 
 
-def filtered(found: Sequence[Stored], arguments: argparse.Namespace) -> list[Stored]:
-    """What the flags `--namespace` and `--name` leave over."""
-    return [
-        stored
-        for stored in found
-        if arguments.namespace in (None, stored.namespace)
-        and (arguments.name is None or _is_named(stored, arguments.name))
-    ]
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which archives are meant by the flags `--namespace` and `--name`; None means any."""
+
+    namespace: str | None
+    name: str | None
+
+    def of(self, found: Sequence[Stored]) -> list[Stored]:
+        """What these flags leave over."""
+        return [
+            stored
+            for stored in found
+            if self.namespace in (None, stored.namespace) and (self.name is None or _is_named(stored, self.name))
+        ]
 
 
 def find(vault: Vault, found: Sequence[Stored], reference: str) -> Stored:
@@ -94,3 +101,12 @@ def _meant(vault: Vault, found: Sequence[Stored], reference: str) -> list[Stored
 def _is_named(stored: Stored, name: str) -> bool:
     # File names hold only the beginning of very long names.
     return stored.name == name or (len(stored.name) > 150 and name.startswith(stored.name))
+
+
+def total(vault: Vault, stored: Stored) -> int:
+    """Bytes of content that verifying will read, by the manifest's word."""
+    try:
+        trailer = vault.describe(stored).trailer
+    except OSError:
+        return 0
+    return trailer.payload_bytes if trailer else 0

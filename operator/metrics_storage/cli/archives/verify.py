@@ -1,0 +1,110 @@
+"""`archives verify`: reads everything, and believes nothing before that."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from metrics_storage.cli import options
+from metrics_storage.cli.archives.references import ARCHIVE_HELP, Filter, find, ids, label, opened_vault, total
+from metrics_storage.cli.command import Command
+from metrics_storage.cli.options import Output, setting
+from metrics_storage.cli.output import flush, is_terminal, note, say
+from metrics_storage.cli.progress import Progress
+from metrics_storage.cli.tables import count, shown, size
+from metrics_storage.cli.values import Checked, digest
+from metrics_storage.engine.archive.verify import VerifiedArchive
+from metrics_storage.engine.vault import Stored, Vault
+from metrics_storage.errors import ArchiveCorruptError, SettingsError
+
+
+@click.command(
+    "verify",
+    cls=Command,
+    exit_codes={0: "all are sound", 1: "one is corrupt, incomplete or unreadable", 2: "wrong usage or setting"},
+    examples=(
+        "metrics-storage archives verify --all --output json",
+        "metrics-storage archives verify runners/runner-0 \\\n"
+        '    --sha256 "$(kubectl get mstor runner-0 -n runners \\\n'
+        "        -o jsonpath='{.status.quarantine.sha256}')\"",
+    ),
+)
+@click.argument("archives", metavar="[ARCHIVE]...", nargs=-1, help=ARCHIVE_HELP)
+@options.quarantine_root
+@click.option("--all", "every", is_flag=True, help="All archives, or all that --namespace and --name leave.")
+@setting(
+    "--sha256", metavar="DIGEST", type=Checked("digest", digest), help="The digest that the one archive must have."
+)
+@options.filters
+@options.output
+@options.quiet
+def verify(
+    *,
+    archives: tuple[str, ...],
+    quarantine_root: Path,
+    every: bool,
+    sha256: str | None,
+    namespace: str | None,
+    name: str | None,
+    output: Output,
+    quiet: bool,
+) -> int:
+    """Read archives and say whether they are sound.
+
+    Every byte of archive and manifest is read, from the disk and not from memory, and compared: members, digests, the
+    end.
+    """
+    if bool(archives) is every:
+        raise SettingsError("name archives to verify, or give --all")
+    if sha256 and len(archives) != 1:
+        raise SettingsError("--sha256 is the digest of one archive: name exactly one ARCHIVE")
+    with opened_vault(quarantine_root) as vault:
+        found = Filter(namespace, name).of(vault.archives())
+        chosen = found if every else [find(vault, found, text) for text in archives]
+        short = is_terminal(sys.stdout)
+        names = ids(found, short=short)
+        bad = 0
+        for stored in chosen:
+            title = label(stored, names, short=short)
+            bad += not _verify_one(vault, stored, title, sha256, output=output, quiet=quiet, brief=every)
+    note(f"{count(len(chosen) - bad, 'archive')} sound, {bad} not")
+    return 1 if bad else 0
+
+
+def _verify_one(
+    vault: Vault, stored: Stored, name: str, sha256: str | None, *, output: Output, quiet: bool, brief: bool
+) -> bool:
+    problem, verified = "", None
+    try:
+        with Progress(f"verifying {stored.path}", total(vault, stored), quiet=quiet) as progress:
+            verified = vault.verify(stored, sha256=sha256, progress=progress)
+    except ArchiveCorruptError as exc:
+        problem = str(exc)
+    except OSError as exc:
+        problem = f"cannot be read: {exc.strerror}"
+    if output is Output.JSON:
+        say(json.dumps({"archive": stored.path, "sound": not problem, "problem": problem or None, **_facts(verified)}))
+    elif verified is not None:
+        unclean = "" if verified.clean else ", not clean"
+        say(f"ok       {name}: {count(verified.files, 'file')}, {size(verified.payload_bytes)}{unclean}")
+        if not brief:
+            say(f"         sha256 {verified.archive_sha256}")
+    else:
+        say(f"CORRUPT  {name}: {shown(problem)}")
+    flush()
+    return verified is not None
+
+
+def _facts(verified: VerifiedArchive | None) -> dict[str, object]:
+    if verified is None:
+        return {}
+    return {
+        "clean": verified.clean,
+        "entries": verified.entries,
+        "files": verified.files,
+        "payload_bytes": verified.payload_bytes,
+        "bytes": verified.archive_bytes,
+        "sha256": verified.archive_sha256,
+        "manifest_sha256": verified.manifest_sha256,
+    }

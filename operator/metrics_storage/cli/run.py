@@ -1,0 +1,119 @@
+"""`run`: the operator, until SIGTERM. Every flag is an environment variable too, and the flag wins."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from dataclasses import MISSING, fields
+from typing import Any, Final
+
+import click
+
+from metrics_storage.cli.command import Command, Decorator, variable
+from metrics_storage.cli.options import setting
+from metrics_storage.cli.values import Checked, Choice, absolute, address, number
+from metrics_storage.controller.settings import LogFormat, Settings
+from metrics_storage.errors import MetricsStorageError
+
+_DEFAULTS: Final = {field.name: field.default for field in fields(Settings)}
+_EXTRA: Final = ("kopf", "aiohttp", "kubernetes")
+"""Packages that only the operator needs."""
+
+
+def _flag(name: str, metavar: str, kind: click.ParamType[Any], text: str) -> Decorator:
+    """A flag whose name and default are those of a field of `Settings`."""
+    default = _DEFAULTS[name.replace("-", "_")]
+    if default is MISSING:
+        attributes: dict[str, Any] = {"required": True}
+    else:
+        attributes = {"default": default, "written": _written(default)}
+    return setting(f"--{name}", metavar=metavar, type=kind, envvar=variable(name), help=text, **attributes)
+
+
+def _written(default: Any) -> str:
+    """A default as people write it; empty where there is nothing to show."""
+    if isinstance(default, tuple):
+        return "{}:{}".format(*default)
+    return f"{default:g}" if isinstance(default, float) else str(default or "")
+
+
+def _split(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
+    return tuple(" ".join(values).replace(",", " ").split())
+
+
+@click.command(
+    "run",
+    cls=Command,
+    epilog="The cluster is the Pod's own, elsewhere that of KUBECONFIG or ~/.kube/config.",
+    examples=(
+        "metrics-storage run --storage-root /var/lib/metrics-storage/storage \\\n"
+        "    --quarantine-root /var/lib/metrics-storage/quarantine \\\n"
+        "    --volume-source claim:metrics-storage/metrics-storage",
+        'METRICS_STORAGE_NAMESPACE="runners-a runners-b" metrics-storage run \\\n'
+        "    --storage-root /srv/metrics --quarantine-root /mnt/evidence \\\n"
+        "    --volume-source nfs:nas.example.com:/export/metrics --log-format json",
+    ),
+)
+@_flag("storage-root", "DIR", Checked("directory", absolute), "where the storage volume is mounted")
+@_flag("quarantine-root", "DIR", Checked("directory", absolute), "where the quarantine volume is mounted")
+@_flag(
+    "volume-source",
+    "SOURCE",
+    click.STRING,
+    "where runners' volumes point: claim:<namespace>/<name> (the operator's own storage claim), hostpath:<dir> or "
+    "nfs:<server>:<dir>",
+)
+@_flag("node-name", "NAME", click.STRING, "the node that a host path is on; without it every node has the same one")
+@_flag("cluster", "NAME", click.STRING, "the cluster's name, for manifests of archives")
+@setting(
+    "--namespace",
+    "namespaces",
+    metavar="NAME",
+    multiple=True,
+    callback=_split,
+    written="all",
+    envvar=variable("namespace"),
+    help="a namespace to watch; repeat the flag, or separate names by blanks or commas",
+)
+@_flag("workers", "N", number(1, int), "threads for work on the storage volume")
+@_flag("archive-workers", "N", number(1, int), "archives written at the same time")
+@_flag("sweep-interval", "SECONDS", number(1, float), "seconds between two looks at usage and drift")
+@_flag(
+    "scrub-interval",
+    "SECONDS",
+    number(0, float),
+    "seconds between two readings of all archives, to find rotten bits; 0 for never",
+)
+@_flag("scrub-rate", "BYTES", number(1, int), "most bytes of archived content that this reads a second")
+@_flag(
+    "health-address",
+    "HOST:PORT",
+    Checked("address", address),
+    "where /livez, /readyz and /metrics answer",
+)
+@_flag("log-format", "FORMAT", Choice(LogFormat), "plain or json")
+def run(**values: Any) -> int:
+    """Run the operator until SIGTERM.
+
+    Every flag is an environment variable too: --storage-root is METRICS_STORAGE_STORAGE_ROOT, and so on; the flag wins.
+    """
+    settings = Settings(**values)
+    try:
+        # The one command that needs kopf and the Kubernetes client, which may not be installed elsewhere.
+        from metrics_storage.controller import startup  # noqa: PLC0415
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        raise MetricsStorageError(
+            f"run needs {exc.name}, which is not installed: pip install 'metrics-storage-operator[operator]'"
+        ) from exc
+
+    startup.configure_logging(settings.log_format)
+    try:
+        with contextlib.suppress(asyncio.CancelledError):  # Asked to end before it had begun.
+            asyncio.run(startup.run(settings))
+    except OSError:
+        # Nobody foresaw it: the log has to tell where it came from.
+        logging.getLogger(__name__).exception("the operator ends")
+        return 1
+    return 0
