@@ -16,7 +16,7 @@ from metrics_storage.controller.settings import LogFormat, Settings
 from metrics_storage.errors import MetricsStorageError
 
 _DEFAULTS: Final = {field.name: field.default for field in fields(Settings)}
-_EXTRA: Final = ("kopf", "aiohttp", "kubernetes")
+_EXTRA: Final = ("kopf", "aiohttp", "kubernetes", "urllib3")
 """Packages that only the operator needs."""
 
 

@@ -7,8 +7,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
-from kubernetes import client, config
-from urllib3.exceptions import HTTPError
+try:
+    from kubernetes import client, config
+    from urllib3.exceptions import HTTPError
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(
+        f"{missing.name} is not installed, which storages in a cluster need: "
+        "pip install 'metrics-storage-operator[kubernetes]'",
+        name=missing.name,
+    ) from missing
 
 from metrics_storage.errors import KubernetesError
 from metrics_storage.kube.answers import (

@@ -2,8 +2,8 @@
 
 The functions work on a local directory (see `metrics_storage.storage.local` for where it is), so that this
 module is itself a `StorageManager`. `FilesystemStorageManager` is the same with explicit settings;
-`KubernetesStorageManager` lets the operator do the work, and is imported on first use, because the Kubernetes
-client takes most of a second to import.
+`KubernetesStorageManager` lets the operator do the work, and is imported on first use: the Kubernetes client
+takes most of a second to import, and is installed by the extra `kubernetes` alone.
 
     from metrics_storage import storage
 
@@ -51,9 +51,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name == "KubernetesStorageManager":
-        from metrics_storage.storage.cluster import KubernetesStorageManager  # noqa: PLC0415
+if not TYPE_CHECKING:  # A type checker would take every wrong name for one that this function knows.
 
-        return KubernetesStorageManager
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name):
+        if name == "KubernetesStorageManager":
+            from metrics_storage.storage.cluster import KubernetesStorageManager  # noqa: PLC0415
+
+            return KubernetesStorageManager
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,6 +21,8 @@ from tests.contract.suite import archives, content
 from tests.unit.storage.test_filesystem import OWNER
 from tests.unit.storage.unprivileged import as_user, needs_root
 
+_ROOT = Path(__file__).parents[3]
+
 
 class ForeignError(Exception):
     """An error of somebody else's package."""
@@ -80,8 +82,17 @@ def test_the_manager_for_clusters_is_imported_on_first_use() -> None:
 
 
 def test_an_unknown_attribute_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
-        storage.nothing  # noqa: B018
+    with pytest.raises(ImportError, match="cannot import name 'nothing'"):
+        exec("from metrics_storage.storage import nothing")  # noqa: S102
+
+
+def test_a_type_checker_knows_every_name_and_no_other(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(f"from metrics_storage.storage import {', '.join(storage.__all__)}, Typo\n")
+    check = [sys.executable, "-m", "mypy", "--strict", str(program)]
+    done = subprocess.run(check, capture_output=True, text=True, check=False, cwd=_ROOT)
+    assert 'Module "metrics_storage.storage" has no attribute "Typo"' in done.stdout
+    assert "Found 1 error" in done.stdout
 
 
 # Where the directories are
