@@ -168,7 +168,7 @@ def _compare_line(path: str, item: Item, line: dict[str, Any]) -> list[str]:
         "size": size,
         "inode": item.inode,
     }
-    if item.type == "file" and not line.get("sparse") and "link" not in line:
+    if item.type == "file" and "link" not in line:
         expected["sha256"] = item.content
     return [
         f"manifest says {name} {line.get(name)!r} of {path!a}, it was {value!r}"

@@ -131,8 +131,11 @@ class Builder:
 
     def _file(self, fd: int, node: Node) -> None:
         with open(os.open(node.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=fd), "wb") as file:
-            if node.kind == "sparse":
+            if node.kind in ("sparse", "reserved"):
                 file.truncate(node.size)
+                if node.kind == "reserved":
+                    # Space that is there and was never written: SEEK_DATA finds data in it, once it was read.
+                    os.posix_fallocate(file.fileno(), 0, min(1 << 20, node.size // 2))
                 for start, length in node.extents:
                     file.seek(start)
                     file.write(_content(node, min(length, node.size - start)))

@@ -33,7 +33,10 @@ _MANY: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Bulk:
-    """A large directory; limits are bytes of memory and of the archive, and seconds for each step of the engine."""
+    """A large directory.
+
+    Limits are bytes of memory and of the archive with its manifest, and seconds for each step of the engine.
+    """
 
     name: str
     make: Callable[[int], None]
@@ -92,7 +95,27 @@ def levels(count: int) -> Bulk:
             file.write(b"at the bottom")
         os.close(inner)
 
-    return Bulk(f"{count:,} levels", make, count + 2, memory=96 << 20, archive_bytes=8 << 20)
+    return Bulk(f"{count:,} levels", make, count + 2, memory=96 << 20, archive_bytes=16 << 20)
+
+
+def names(count: int) -> Bulk:
+    """Short names of one file with attributes, in a directory far down: half a MiB for forty thousand."""
+
+    def make(fd: int) -> None:
+        inner = os.dup(fd)
+        for _ in range(12):
+            os.mkdir(b"d" * 250, dir_fd=inner)
+            below = os.open(b"d" * 250, os.O_RDONLY | os.O_DIRECTORY, dir_fd=inner)
+            os.close(inner)
+            inner = below
+        file = os.open(b"0", os.O_WRONLY | os.O_CREAT, dir_fd=inner)
+        os.setxattr(file, b"user.mark", bytes(3000))
+        os.close(file)
+        for number in range(1, count):
+            os.link(b"0", b"%x" % number, src_dir_fd=inner, dst_dir_fd=inner)
+        os.close(inner)
+
+    return Bulk(f"{count:,} names of one file", make, count + 13, memory=128 << 20, archive_bytes=96 << 20)
 
 
 def holes(size: int) -> Bulk:
@@ -126,8 +149,9 @@ def run_bulk(bulk: Bulk, number: int) -> Measured:
         os.close(fd)
         archives = list((quarantine / NAMESPACE).glob("*.tar.gz"))
         if len(archives) == 1:
-            archive, archive_bytes = archives[0], archives[0].stat().st_size
-            found = hostile_evidence.read(archive, hostile_evidence.manifest_of(archive), ())
+            archive, manifest = archives[0], hostile_evidence.manifest_of(archives[0])
+            archive_bytes = archive.stat().st_size + manifest.stat().st_size
+            found = hostile_evidence.read(archive, manifest, ())
             problems += found.problems + hostile_evidence.compare(found, facts)
             if len(found.entries) != bulk.entries or not found.clean:
                 problems.append(f"{len(found.entries)} entries, clean {found.clean}; expected {bulk.entries}, clean")
@@ -143,7 +167,7 @@ def run_bulk(bulk: Bulk, number: int) -> Measured:
     problems += first["errors"] + then["errors"] + last["errors"]
     problems += [f"{step} took {took:.1f} s" for step, took in seconds.items() if took > bulk.seconds]
     if archive is None or archive_bytes > bulk.archive_bytes:
-        problems.append(f"the archive has {archive_bytes:,} bytes, expected at most {bulk.archive_bytes:,}")
+        problems.append(f"archive and manifest have {archive_bytes:,} bytes, expected at most {bulk.archive_bytes:,}")
     if peak > bulk.memory:
         problems.append(f"memory went up to {peak >> 20} MiB, expected at most {bulk.memory >> 20}")
     return Measured(bulk.name, peak, archive_bytes, seconds, problems[:10])

@@ -242,6 +242,18 @@ CASES: Final = (
         restricted=True,
     ),
     Case("an empty directory is archived", ()),
+    Case(
+        "a hole beside space that was reserved and never written is archived at once",
+        (Node("reserved", b"ring", size=8 << 20, extents=((0, 4096),)),),
+        says={b"ring": _stored("file", size=8 << 20)},
+    ),
+    Case(
+        "times at both ends of what a file system keeps are archived",
+        tuple(
+            Node("file", b"%d" % number, mtime_ns=time)
+            for number, time in enumerate((10**27, -(10**27) - 1, 2**63 * 10**9 - 1, -(2**63) * 10**9))
+        ),
+    ),
     _meanwhile("a file grows", lambda fd: _write(fd, b"large", b"more")),
     _meanwhile("a file shrinks", _shrink),
     _meanwhile("a file is removed while it is read", lambda fd: os.unlink(b"large", dir_fd=fd)),

@@ -267,6 +267,7 @@ def _tasks(mode: str, sizes: dict[str, Any], systems: list[str], first: int, cou
     tasks += [
         {"do": "bulk", "kind": "levels", "size": 10_000},
         {"do": "bulk", "kind": "holes", "size": 1 << 40},
+        {"do": "bulk", "kind": "names", "size": 40_000},
         *({"do": "volumes", "part": part} for part in ("guards", "interruptions", "full")),
         *({"do": "race", "system": system, "exchanges": int(sizes["exchanges"])} for system in systems),
         *({"do": "cases", "system": system} for system in (systems if mode == "full" else systems[:1])),

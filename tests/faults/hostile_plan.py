@@ -22,10 +22,14 @@ _TARGETS: Final = (
 )  # fmt: skip
 _SIZES: Final = (0, 1, 100, 511, 512, 513, 4095, 4096, 4097, 20_000)
 _IDS: Final = (0, 1000, 65_534, 2_097_151, 2_097_152, 2**31, 2**32 - 2)
-_TIMES: Final = (0, 1, 1_600_000_000_123_456_789, -1, -1_000_000_001, 2**33 * 10**9, 8**11 * 10**9 + 7, 999_999_999)
+_TIMES: Final = (
+    0, 1, 1_600_000_000_123_456_789, -1, -1_000_000_001, 2**33 * 10**9, 8**11 * 10**9 + 7, 999_999_999,
+    10**27, -(10**27) + 1, 2**63 * 10**9 - 1, -(2**63) * 10**9,
+)  # fmt: skip
 _KINDS: Final = {
     "file": 30, "directory": 16, "symlink": 14, "link": 6, "foreign": 4, "fifo": 5, "socket": 4, "block": 3,
-    "character": 4, "sparse": 5, "chain": 2, "tmpfs": 1, "bind": 1, "bound file": 1, "immutable": 2, "append only": 1,
+    "character": 4, "sparse": 5, "reserved": 3, "chain": 2, "tmpfs": 1, "bind": 1, "bound file": 1, "immutable": 2,
+    "append only": 1,
 }  # fmt: skip
 _XATTRS: Final = (
     (b"user.mark", b"1"), (b"user.a=b%3D", b"x=y\n"), (b"user.\xff\n", b"\0\xff"), (b"user.empty", b""),
@@ -139,7 +143,7 @@ def _draw_node(random: Random, budget: list[int], depth: int) -> Node:
     if kind == "chain":
         size = random.choice((3, 12, 30, 100)) if random.randrange(40) else 1_500
         name = random.choice((b"d", b"deep", b"n" * 200, b"\xff" * 255)) if size <= 100 else b"d"
-    elif kind == "sparse":
+    elif kind in ("sparse", "reserved"):
         size = random.choice((4096, 100_000, 2**20, 2**32 + 5, 2**40))
         starts = sorted(random.randrange(0, size) // 4096 * 4096 for _ in range(random.choice((0, 1, 2, 7))))
         extents = tuple((start, random.choice((1, 600, 4096))) for start in dict.fromkeys(starts))

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from tests.faults import hostile_sabotage, hostile_volumes
 from tests.faults import hostile_stage as stage
-from tests.faults.hostile_bulk import Bulk, holes, levels, many_files, run_bulk
+from tests.faults.hostile_bulk import Bulk, holes, levels, many_files, names, run_bulk
 from tests.faults.hostile_cases import CASES, run_case
 from tests.faults.hostile_field import Field
 from tests.faults.hostile_life import Outcome, live_plan
@@ -38,6 +38,7 @@ _BULKS: Final[dict[str, Callable[[int], Bulk]]] = {
     "spread files": lambda size: many_files(size, flat=False),
     "levels": levels,
     "holes": holes,
+    "names": names,
 }
 _LONG: Final = 3600
 

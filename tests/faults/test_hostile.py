@@ -58,8 +58,8 @@ def test_the_same_seed_gives_the_same_tree() -> None:
 def test_the_first_trees_have_every_kind_of_entry() -> None:
     kinds = frozenset[str]().union(*(draw_plan(Random(seed), FILE_SYSTEMS).kinds for seed in range(200)))
     assert kinds == {
-        "file", "directory", "symlink", "link", "foreign", "fifo", "socket", "block", "character", "sparse", "chain",
-        "tmpfs", "bind", "bound file", "immutable", "append only",
+        "file", "directory", "symlink", "link", "foreign", "fifo", "socket", "block", "character", "sparse", "reserved",
+        "chain", "tmpfs", "bind", "bound file", "immutable", "append only",
     }  # fmt: skip
 
 

@@ -1,6 +1,8 @@
 """What an archive of a hostile directory holds, and that GNU tar restores it."""
 
+import gzip
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -167,7 +169,7 @@ def test_ten_thousand_levels_are_archived_in_folds(archiving: Archiving) -> None
         assert_sound(archiving)
         paths = [*archiving.entries()]
     assert len(paths) == 10_002
-    assert paths[-1].startswith(b"runner-0~6/")
+    assert paths[-1].startswith(b"runner-0~19/")
     assert max(map(len, paths)) < 4096
 
 
@@ -176,7 +178,7 @@ def test_a_long_path_can_be_extracted_from_its_folds(archiving: Archiving) -> No
         assert_sound(archiving)
     extracted = archiving.extract()
     folds = sorted(os.listdir(extracted.parent))
-    assert folds == ["runner-0", "runner-0~1", "runner-0~2", "runner-0~3", "runner-0~4", "runner-0~5"]
+    assert folds == sorted(["runner-0", *(f"runner-0~{number}" for number in range(1, 16))])
     found = [files for fold in folds for _, _, files in os.walk(extracted.parent / fold) if files]
     assert found == [["leaf"]]
 
@@ -259,6 +261,60 @@ def test_hard_links_are_stored_once_and_foreign_ones_in_full(archiving: Archivin
     extracted = archiving.extract()
     assert (extracted / "a").stat().st_ino == (extracted / "b").stat().st_ino
     assert (extracted / "foreign").read_text() == "outside"
+
+
+def test_attributes_stand_once_a_file_whatever_names_it_has(archiving: Archiving) -> None:
+    (archiving.source / "a").write_bytes(b"content")
+    os.setxattr(archiving.source / "a", "user.mark", b"m" * 1000)
+    os.link(archiving.source / "a", archiving.source / "b")
+    assert_sound(archiving)
+    entries = archiving.entries()
+    assert (entries[b"a"].xattrs, entries[b"b"].xattrs) == ({b"user.mark": b"m" * 1000}, {})
+    assert (entries[b"b"].link_number, entries[b"a"].number) == (1, 1)
+    extracted = archiving.extract()
+    assert os.getxattr(extracted / "b", "user.mark") == b"m" * 1000
+
+
+def names_without_sparse(tar: bytes) -> list[bytes]:
+    """The members as a reader sees them that knows PAX, but nothing of files with holes."""
+    found: list[bytes] = []
+    records = b""
+    position = 0
+    while any(block := tar[position : position + 512]):
+        info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        if info.type == tarfile.XHDTYPE:
+            records = tar[position + 512 : position + 512 + info.size]
+        else:
+            path = re.search(rb"(?:^|\n)[0-9]+ path=([^\n]*)\n", records)
+            found.append(path[1] if path else os.fsencode(info.name))
+            records = b""
+        position += 512 + -(-info.size // 512) * 512
+    return found
+
+
+def test_every_file_with_holes_has_a_name_of_its_own_for_readers_that_know_none(archiving: Archiving) -> None:
+    (archiving.source / "sub").mkdir()
+    for name in ("content", "other", "sub/content", "n" * 120):
+        with (archiving.source / name).open("wb") as file:
+            file.truncate(1 << 20)
+    assert_sound(archiving)
+    found = names_without_sparse(gzip.decompress(archiving.archive.read_bytes()))
+    assert len(found) == len(set(found)) == 6
+    for path in (b"runner-0/content", b"runner-0/other", b"runner-0/sub/content", b"runner-0/" + b"n" * 120):
+        directory, _, last = path.rpartition(b"/")
+        pattern = re.escape(directory) + rb"/GNUSparseFile\.[0-9]+/" + re.escape(last)
+        assert any(re.fullmatch(pattern, each) for each in found), found
+
+
+def test_times_at_both_ends_of_what_memory_keeps_are_archived() -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as root:
+        archiving = Archiving(Path(root))
+        for number, seconds in enumerate((10**18, -(10**18) - 1, 2**63 - 1, -(2**63))):
+            path = archiving.source / str(number)
+            path.touch()
+            os.utime(path, ns=(0, seconds * 10**9))
+            assert path.stat().st_mtime_ns == seconds * 10**9
+        assert_sound(archiving)
 
 
 def test_hard_links_that_no_longer_fit_the_table_are_stored_in_full(

@@ -82,7 +82,7 @@ def test_a_write_that_restores_the_time_is_found_by_comparing(archiving: Archivi
     path.write_bytes(b"b" * 1000)
     os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))
     (difference,) = archiving.compare()
-    assert difference.startswith("runner-0/file: sha256 ")
+    assert difference.startswith("runner-0/file: blocks_sha256 ")
 
 
 @pytest.mark.parametrize("replacement", ["nothing", "link", "fifo", "file", "directory"])

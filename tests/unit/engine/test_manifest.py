@@ -15,20 +15,34 @@ from hypothesis import strategies as st
 from metrics_storage.engine.archive.entry import Entry
 from metrics_storage.engine.archive.manifest import Header, ManifestWriter, Trailer
 from metrics_storage.engine.archive.manifest_reader import ManifestReader
-from metrics_storage.engine.archive.paths import MemberPaths
+from metrics_storage.engine.archive.paths import FOLD_BYTES, MemberPaths
 from metrics_storage.engine.archive.streams import HashedOutput
 from metrics_storage.errors import ArchiveCorruptError
 from tests.unit.engine.archiving import HEADER
 
 ENTRIES = (
     Entry(b"runner-0", 0, "directory", stored=True, mode=0o770, nlink=3, inode=7),
-    Entry(b"runner-0/a", 1, "directory", stored=True, mode=0o1777, xattrs={b"user.a": b"\0\xff"}),
-    Entry(b"runner-0/a/f\n", 2, "file", stored=True, size=3, payload=3, mtime_ns=-1, sha256="0" * 64),
-    Entry(b"runner-0/a/g", 2, "file", stored=True, size=3, link=b"runner-0/a/f\n"),
-    Entry(b"runner-0/b", 1, status="vanished", error="ENOENT"),
-    Entry(b"runner-0/c", 1, "character", device=(1, 3)),
-    Entry(b"runner-0/d", 1, "symlink", stored=True, target=b"/etc/shadow", size=11),
-    Entry(b"runner-0/e", 1, "file", stored=True, size=1 << 40, payload=512, sparse=True, sha256="1" * 64),
+    Entry(b"runner-0/a", 1, "directory", stored=True, mode=0o1777, xattrs={b"user.a": b"\0\xff"}, number=1),
+    Entry(
+        b"runner-0/a/f\n",
+        2,
+        "file",
+        stored=True,
+        size=3,
+        payload=3,
+        nlink=2,
+        mtime_ns=-1,
+        number=2,
+        sha256="0" * 64,
+        blocks_sha256="2" * 64,
+    ),
+    Entry(b"runner-0/a/g", 2, "file", stored=True, size=3, link=b"runner-0/a/f\n", link_number=2, number=3),
+    Entry(b"runner-0/b", 1, status="vanished", error="ENOENT", number=4),
+    Entry(b"runner-0/c", 1, "character", device=(1, 3), number=5),
+    Entry(b"runner-0/d", 1, "symlink", stored=True, target=b"/etc/shadow", size=11, number=6),
+    Entry(
+        b"runner-0/e", 1, "file", stored=True, size=1 << 40, payload=512, sparse=True, blocks_sha256="1" * 64, number=7
+    ),
 )
 
 
@@ -78,7 +92,8 @@ Change = Callable[[list[dict[str, Any]]], object]
         pytest.param(lambda m: m.insert(1, m[0]), id="two headers"),
         pytest.param(lambda m: m.pop(), id="no trailer"),
         pytest.param(lambda m: m.append(m[-1]), id="two trailers"),
-        pytest.param(lambda m: m[0].update(version=2), id="another version"),
+        pytest.param(lambda m: m[0].update(version=3), id="another version"),
+        pytest.param(lambda m: m[0].update(version=1), id="an older version"),
         pytest.param(lambda m: m[0].update(more=1), id="a field more"),
         pytest.param(lambda m: m[0].pop("node"), id="a field less"),
         pytest.param(lambda m: m[0].update(attempt="1"), id="another type"),
@@ -99,7 +114,13 @@ Change = Callable[[list[dict[str, Any]]], object]
         pytest.param(lambda m: m[3].update(type="sock"), id="unknown type"),
         pytest.param(lambda m: m[3].update(type=["file"]), id="a list for a type"),
         pytest.param(lambda m: m[3].update(payload=4), id="payload and size differ"),
-        pytest.param(lambda m: m[3].pop("sha256"), id="no digest"),
+        pytest.param(lambda m: m[3].pop("sha256"), id="no plain digest"),
+        pytest.param(lambda m: m[3].pop("blocks_sha256"), id="no digest of blocks"),
+        pytest.param(lambda m: m[3].update(nlink=1), id="a link to a file with one"),
+        pytest.param(lambda m: m[4].update(link=1), id="a link to a directory"),
+        pytest.param(lambda m: m[4].update(link=3), id="a link to itself"),
+        pytest.param(lambda m: m[4].update(link="cnVubmVyLTAvYS9mCg=="), id="a link to a path"),
+        pytest.param(lambda m: m[8].update(sha256="1" * 64), id="a plain digest of a terabyte"),
         pytest.param(lambda m: m[5].update(error={}), id="an object for an error"),
         pytest.param(lambda m: m[6].update(device=[1]), id="half a device"),
         pytest.param(lambda m: m[-1].update(clean=True), id="clean by decree"),
@@ -154,7 +175,7 @@ def test_folded_paths_stay_short_and_unique(steps: list[tuple[bytes, bool]]) -> 
     seen = set()
     for number, (name, deeper) in enumerate(steps):
         prefix = paths.prefix
-        assert len(prefix) <= 3072 + 8
+        assert len(prefix) <= FOLD_BYTES + 8
         seen.add(prefix + b"%d" % number + name)
         if deeper:
             paths.enter(b"%d" % number + name)

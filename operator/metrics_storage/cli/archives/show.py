@@ -18,7 +18,7 @@ from metrics_storage.cli.options import Output
 from metrics_storage.cli.output import is_terminal, note, say
 from metrics_storage.cli.tables import kinds, shown, shown_path, size
 from metrics_storage.engine.archive.entry import Entry
-from metrics_storage.engine.archive.manifest import HEADER, TRAILER, Header, Trailer, line_of
+from metrics_storage.engine.archive.manifest import HEADERS, TRAILER, Header, Trailer, line_of
 from metrics_storage.engine.archive.manifest_reader import ManifestReader
 from metrics_storage.engine.vault import Stored
 
@@ -65,10 +65,10 @@ def show(archive: str, quarantine_root: Path, summary: bool, output: Output) -> 
 
 
 def _show_json(manifest: ManifestReader, entries: Iterator[Entry], *, summary: bool) -> None:
-    say(line_of(HEADER | asdict(manifest.header)).decode(), end="")
+    say(line_of(HEADERS[manifest.version] | asdict(manifest.header)).decode(), end="")
     for entry in entries:
         if not summary:
-            say(line_of(entry.to_json()).decode(), end="")
+            say(line_of(entry.to_json(manifest.version)).decode(), end="")
     say(line_of(TRAILER | asdict(manifest.trailer)).decode(), end="")
 
 

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import fields
 from typing import Final
 
-from metrics_storage.engine.archive.entry import Entry
+from metrics_storage.engine.archive.entry import VERSION, Entry
 from metrics_storage.engine.archive.manifest_reader import ManifestReader
 from metrics_storage.engine.archive.scan import scan
 from metrics_storage.engine.tree import Meter, Progress, Visit, printable
@@ -18,18 +18,24 @@ _NAMED: Final = 5
 """How many differences are told one by one."""
 
 
+_NOT_COMPARED: Final = frozenset(("path", "number", "link_number", "payload", "sparse", "sha256"))
+"""Where an entry stands in the archive, and what depends on how the file system lays content out."""
+
+
 def compare_source(source_fd: int, manifest_fd: int, *, progress: Progress | None = None) -> tuple[str, ...]:
     """Compare an open directory with a manifest and return the differences; empty means equal.
 
     Names, types, modes, owners, times of modification, sizes, links, inodes, extended attributes and content
-    are compared; times of access and of change are not. After the first few differences, escaped, a last
-    line says how many there are in all.
+    are compared; times of access and of change, and where a file has holes, are not. After the first few
+    differences, escaped, a last line says how many there are in all.
 
     Raises:
         ArchiveCorruptError: the manifest is not valid.
         OSError: the directory itself cannot be listed, or reading the manifest failed.
     """
     manifest = ManifestReader(manifest_fd)
+    if manifest.version != VERSION:
+        return (f"the manifest is of version {manifest.version}, which tells too little to compare",)
     sink = _Differences(Meter(progress))
     with closing(scan(source_fd, manifest.header.top, sink)) as found:
         _compare(found, manifest, sink)
@@ -101,7 +107,7 @@ def _compare_entry(found: Entry, archived: Entry, differences: _Differences) -> 
     names = [
         field.name
         for field in fields(Entry)
-        if field.name != "path" and getattr(found, field.name) != getattr(archived, field.name)
+        if field.name not in _NOT_COMPARED and getattr(found, field.name) != getattr(archived, field.name)
     ]
     if names:
         details = (f"{name} {getattr(found, name)!r:.80}, archived {getattr(archived, name)!r:.80}" for name in names)

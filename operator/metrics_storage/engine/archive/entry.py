@@ -7,7 +7,12 @@ from base64 import b64decode, b64encode
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from metrics_storage.engine.archive.paths import LinkTable
 from metrics_storage.engine.tree import printable
+
+VERSION: Final = 2
+"""Of the manifests that are written. Version 1 is read: there `link` is a path, `sha256` is of the payload as
+stored, and there is no `blocks_sha256`."""
 
 MEMBER_TYPES: Final = frozenset({"directory", "file", "symlink", "fifo"})
 """What becomes a member of the archive. Sockets mean nothing elsewhere, and device nodes would let nobody but
@@ -45,17 +50,23 @@ class Entry:
     """Major and minor number of a device node."""
     target: bytes | None = None
     """What a symbolic link says."""
+    number: int = 0
+    """Place in the manifest, counted from 0; no line says it."""
     link: bytes | None = None
-    """Path of the earlier entry that is a hard link to the same file and holds the content."""
+    """Path of the earlier entry that is a hard link to the same file and holds its content and attributes."""
+    link_number: int | None = None
+    """Place of that entry in the manifest."""
     xattrs: dict[bytes, bytes] = field(default_factory=dict)
     payload: int = 0
     """Bytes of content in the archive: for sparse files the map and the data, without the holes."""
     sparse: bool = False
     sha256: str | None = None
-    """Digest of the payload exactly as stored (PAX sparse 1.0 map and data for sparse files)."""
+    """Digest of the content, holes as zeros; None for files with holes that are too large for it."""
+    blocks_sha256: str | None = None
+    """Digest of the content without the blocks that are all zeros, see `Content`."""
     error: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, version: int = VERSION) -> dict[str, Any]:
         """Fields of the manifest line; `shown` is the path for people, shortened and escaped."""
         line: dict[str, Any] = {
             "record": "entry",
@@ -79,20 +90,27 @@ class Entry:
         if self.target is not None:
             line["target"] = _encode(self.target)
         if self.link is not None:
-            line["link"] = _encode(self.link)
+            line["link"] = _encode(self.link) if version == 1 else self.link_number
         if self.xattrs:
             line["xattrs"] = {_encode(name): _encode(value) for name, value in self.xattrs.items()}
         if self.sparse:
             line["sparse"] = True
         if self.sha256 is not None:
             line["sha256"] = self.sha256
+        if self.blocks_sha256 is not None:
+            line["blocks_sha256"] = self.blocks_sha256
         if self.error is not None:
             line["error"] = self.error
         return line
 
     @classmethod
-    def from_json(cls, line: dict[str, Any]) -> "Entry":
+    def from_json(cls, line: dict[str, Any], links: LinkTable, version: int = VERSION) -> "Entry":
         """The inverse of `to_json` for the lines it makes.
+
+        Args:
+            line: fields of the manifest line.
+            links: earlier entries that hard links may refer to, by their numbers, in version 1 by their paths.
+            version: of the manifest.
 
         Raises:
             ValueError, TypeError, KeyError: a field is missing, of a wrong type, or contradicts another.
@@ -114,16 +132,33 @@ class Entry:
             payload=_natural(line["payload"]),
             device=None if major_minor is None else (_natural(major_minor[0]), _natural(major_minor[1])),
             target=_decode(line["target"]) if "target" in line else None,
-            link=_decode(line["link"]) if "link" in line else None,
             xattrs={_decode(name): _decode(value) for name, value in line.get("xattrs", {}).items()},
             sparse=line.get("sparse", False),
             sha256=line.get("sha256"),
+            blocks_sha256=line.get("blocks_sha256"),
             error=line.get("error"),
         )
-        entry.require_consistent()
+        if "link" in line:
+            entry._refer(line["link"], links, version)
+        entry.require_consistent(version)
         return entry
 
-    def require_consistent(self) -> None:
+    @property
+    def is_link_source(self) -> bool:
+        """Whether later entries may be hard links to this one."""
+        return self.type == "file" and self.stored and self.link is None and self.nlink > 1
+
+    def _refer(self, link: Any, links: LinkTable, version: int) -> None:
+        key: int | bytes = _decode(link) if version == 1 else _natural(link)
+        found = links.find(key)
+        if found is not None:
+            self.link_number, self.link = found
+        elif isinstance(key, bytes):
+            self.link = key
+        else:
+            raise ValueError(f"a hard link to entry {key}, which is no earlier file with several links")
+
+    def require_consistent(self, version: int = VERSION) -> None:
         """Check that the fields do not contradict each other.
 
         Raises:
@@ -140,7 +175,9 @@ class Entry:
             and (self.status != "ok" or (self.stored == member and self.type != "unknown" and self.error is None))
             and (self.target is not None or self.type != "symlink" or not self.stored)
             and (self.link is None or (self.stored and self.type == "file"))
-            and has_payload == (self.sha256 is not None)
+            and (has_payload or (self.sha256 is None and self.blocks_sha256 is None))
+            and (not has_payload or (self.blocks_sha256 is None) == (version == 1))
+            and (not has_payload or self.sha256 is not None or (self.sparse and version > 1))
             and (has_payload or (self.payload == 0 and not self.sparse))
             and (not has_payload or self.sparse or self.payload == self.size)
         )

@@ -13,14 +13,15 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from metrics_storage.engine.archive.entry import Entry
+from metrics_storage.engine.archive.entry import VERSION, Entry
 from metrics_storage.engine.archive.streams import BlockWriter, HashedOutput
 from metrics_storage.engine.tree import printable
 from metrics_storage.errors import ArchiveError
 
-HEADER: Final = {"record": "header", "format": "metrics-storage-manifest", "version": 1}
+HEADER: Final = {"record": "header", "format": "metrics-storage-manifest", "version": VERSION}
+HEADERS: Final = {version: HEADER | {"version": version} for version in range(1, VERSION + 1)}
 TRAILER: Final = {"record": "trailer"}
-"""What the first and the last line begin with."""
+"""What the first line begins with, also in each version that is read, and the last one."""
 
 _NAMED: Final = 5
 """How many problems are told by name."""

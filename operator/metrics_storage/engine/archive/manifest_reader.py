@@ -11,9 +11,10 @@ from dataclasses import fields
 from hashlib import sha256
 from typing import Any, Final, TypeVar, get_args, get_origin
 
-from metrics_storage.engine.archive.entry import Entry
-from metrics_storage.engine.archive.manifest import HEADER, TRAILER, Account, Header, Trailer, line_of
-from metrics_storage.engine.archive.paths import MemberPaths
+from metrics_storage.engine.archive.content import PLAIN_MAX, PLAIN_TOTAL
+from metrics_storage.engine.archive.entry import VERSION, Entry
+from metrics_storage.engine.archive.manifest import HEADERS, TRAILER, Account, Header, Trailer, line_of
+from metrics_storage.engine.archive.paths import FOLD_BYTES, FOLD_BYTES_1, LinkTable, MemberPaths
 from metrics_storage.engine.archive.streams import CHUNK
 from metrics_storage.engine.tree import printable
 from metrics_storage.errors import ArchiveCorruptError, ArchiveError
@@ -40,8 +41,15 @@ class ManifestReader:
         self._sha256 = sha256()
         self._number = 0
         self._trailer: Trailer | None = None
-        self.header = self._record(Header, HEADER, *self._next())
-        self._order = _WalkOrder(self.header.top)
+        raw, line = self._next()
+        version = line.get("version")
+        self.version = version if type(version) is int and version in HEADERS else VERSION
+        """Of its format."""
+        self.header = self._record(Header, HEADERS[self.version], raw, line)
+        self._order = _WalkOrder(MemberPaths(self.header.top, FOLD_BYTES_1 if self.version == 1 else FOLD_BYTES))
+        self._links = LinkTable()
+        self._entries = 0
+        self._plain = PLAIN_TOTAL
 
     @property
     def trailer(self) -> Trailer:
@@ -87,13 +95,29 @@ class ManifestReader:
 
     def _entry(self, raw: bytes, line: dict[str, Any]) -> Entry:
         try:
-            entry = Entry.from_json(line)
+            entry = Entry.from_json(line, self._links, self.version)
             self._order.accept(entry)
+            self._require_affordable(entry)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError) as exc:
             raise self.corrupt(f"not an entry that may stand here: {exc!r}") from exc
-        if line_of(entry.to_json()) != raw:
+        if line_of(entry.to_json(self.version)) != raw:
             raise self.corrupt("an entry in another form than is ever written")
+        entry.number = self._entries
+        self._entries += 1
+        if entry.is_link_source:
+            self._links.add(entry.path if self.version == 1 else entry.number, entry.number, entry.path)
         return entry
+
+    def _require_affordable(self, entry: Entry) -> None:
+        """Check that the holes of which there are digests are no more than are ever hashed.
+
+        Raises:
+            ValueError: they are.
+        """
+        if self.version > 1 and entry.sparse and entry.sha256 is not None:
+            self._plain -= entry.size
+            if entry.size > PLAIN_MAX or self._plain < 0:
+                raise ValueError("a plain digest of more holes than are ever hashed")
 
     def _record(self, cls: type[_Record], beginning: Mapping[str, object], raw: bytes, line: dict[str, Any]) -> _Record:
         types = {field.name: field.type for field in fields(cls)}
@@ -123,8 +147,8 @@ class ManifestReader:
 class _WalkOrder:
     """Knows which entry may follow: each in a directory that was entered, with a greater name than before."""
 
-    def __init__(self, top: bytes) -> None:
-        self._paths = MemberPaths(top)
+    def __init__(self, paths: MemberPaths) -> None:
+        self._paths = paths
         self._latest: list[bytes] = []
         """The latest name at every depth below the top."""
         self._started = False

@@ -118,12 +118,12 @@ class Nest:
             os.mkdir(_STAGING, 0o700, dir_fd=target_fd)
             self._staging = open_beneath(target_fd, _STAGING, _DIRECTORY)
         parent = self._frames[-1].fd
-        os.link(name, b"%d" % entry.inode, src_dir_fd=parent, dst_dir_fd=self._staging, follow_symlinks=False)
+        os.link(name, b"%d" % entry.number, src_dir_fd=parent, dst_dir_fd=self._staging, follow_symlinks=False)
 
-    def link(self, entry: Entry, name: bytes) -> None:
-        """Make a hard link to the file that was offered with the same inode."""
+    def link(self, number: int, name: bytes) -> None:
+        """Make a hard link to the file that was offered under this number."""
         parent = self._frames[-1].fd
-        os.link(b"%d" % entry.inode, name, src_dir_fd=self._staging, dst_dir_fd=parent, follow_symlinks=False)
+        os.link(b"%d" % number, name, src_dir_fd=self._staging, dst_dir_fd=parent, follow_symlinks=False)
 
     def symlink(self, entry: Entry, name: bytes) -> None:
         """Make a symbolic link."""

@@ -6,24 +6,28 @@ result independently. Nothing here touches the disk.
 
 from typing import Final
 
-_FOLD_BYTES: Final = 3072
-"""Longest path of a directory whose content is stored below it: with a name of 255 bytes more, extraction
-stays below the kernel's PATH_MAX of 4096, and a deep tree costs no more than its entries."""
+FOLD_BYTES: Final = 1024
+"""Longest path of a directory whose content is stored below it: many short names in a deep directory must not
+make a manifest that is hundreds of times as large as the directory."""
 
-_LINK_TABLE_BYTES: Final = 96 * 1024 * 1024
-_LINK_ENTRY_BYTES: Final = 160
-"""Measured cost of an entry of the table apart from the path itself."""
+FOLD_BYTES_1: Final = 3072
+"""The same in manifests of version 1."""
+
+_LINK_TABLE_BYTES: Final = 160 * 1024 * 1024
+_LINK_ENTRY_BYTES: Final = 260
+"""Cost of an entry of the table apart from the path itself."""
 
 
 class MemberPaths:
     """Paths in the archive: everything below one top directory, so that extracting spills nothing.
 
-    A directory whose path exceeds 3072 bytes is stored empty, and its content under the further top directory
+    A directory whose path exceeds `fold_bytes` is stored empty, and its content under the further top directory
     `<top>~1` (then `~2` and so on, in the order of the walk); no runner's name contains `~`.
     """
 
-    def __init__(self, top: bytes) -> None:
+    def __init__(self, top: bytes, fold_bytes: int = FOLD_BYTES) -> None:
         self.top = top
+        self._fold_bytes = fold_bytes
         self.names: list[bytes] = []
         """Names of the directories that were entered below the top, outermost first."""
         self._folds: list[tuple[int, bytes]] = [(0, top)]
@@ -42,7 +46,7 @@ class MemberPaths:
         """Go down into a child directory."""
         prefix = self.prefix + name + b"/"
         self.names.append(name)
-        if len(prefix) > _FOLD_BYTES:
+        if len(prefix) > self._fold_bytes:
             self._fold_count += 1
             base = self.top + b"~%d" % self._fold_count
             self._folds.append((len(self.names), base))
@@ -59,22 +63,22 @@ class MemberPaths:
 
 
 class LinkTable:
-    """First stored path of every regular file that has several links, by device and inode.
+    """Number and path of the entries that later ones may be hard links to, by what a link says of them.
 
     Its memory is bounded: once full it takes no more files, whose further links are then stored as files of
     their own (the manifest still tells their inode).
     """
 
     def __init__(self) -> None:
-        self._paths: dict[int, bytes] = {}
+        self._entries: dict[int | bytes, tuple[int, bytes]] = {}
         self._room = _LINK_TABLE_BYTES
 
-    def find(self, device: int, inode: int) -> bytes | None:
-        """Path under which this file was stored."""
-        return self._paths.get(device << 64 | inode)
+    def find(self, key: int | bytes) -> tuple[int, bytes] | None:
+        """Number and path of the entry under this key."""
+        return self._entries.get(key)
 
-    def add(self, device: int, inode: int, path: bytes) -> None:
-        """Remember a file that was stored for the first time."""
+    def add(self, key: int | bytes, number: int, path: bytes) -> None:
+        """Remember an entry that holds the content of a file with several links."""
         self._room -= _LINK_ENTRY_BYTES + len(path)
         if self._room >= 0:
-            self._paths[device << 64 | inode] = path
+            self._entries[key] = (number, path)

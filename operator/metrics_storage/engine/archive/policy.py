@@ -12,7 +12,6 @@ from typing import Final
 from metrics_storage.engine.archive.entry import Entry
 from metrics_storage.engine.archive.manifest import Header
 from metrics_storage.engine.archive.manifest_reader import ManifestReader
-from metrics_storage.engine.archive.paths import LinkTable
 from metrics_storage.engine.tree import printable
 
 SPECIAL_MODES: Final = 0o6000
@@ -21,6 +20,10 @@ SPECIAL_MODES: Final = 0o6000
 _TARGET_MAX: Final = 4095
 _ID_MAX: Final = 2**32 - 2
 _SIZE_MAX: Final = 2**63 - 1
+_TIME_MIN: Final = -(2**63)
+_TIME_MAX: Final = 2**63 - 1
+"""Seconds since 1970."""
+
 _NAMED: Final = 1000
 """How many refused entries are remembered one by one."""
 
@@ -88,30 +91,26 @@ class Judge:
 
     def __init__(self, options: RestoreOptions) -> None:
         self._options = options
-        self._links = LinkTable()
+        self._links: set[int] = set()
 
     def refusal(self, entry: Entry) -> str | None:
         """Why an entry must not be restored; None if it may."""
         if entry.size > _SIZE_MAX:
             return f"a size of {entry.size} bytes, which no file can have"
+        if not _TIME_MIN <= entry.mtime_ns // 10**9 <= _TIME_MAX:
+            return f"a time of {entry.mtime_ns} ns, which no file can have"
         if self._options.same_owner and max(entry.uid, entry.gid) > _ID_MAX:
             return f"owner {entry.uid}:{entry.gid} is none that the system can have"
         if entry.target is not None:
             return _target_refusal(entry.target, entry.depth - 1)
-        # One table for writing and restoring: only what the writer would have linked is a link.
-        if entry.link is not None and self._links.find(0, entry.inode) != entry.link:
+        if entry.link is not None and entry.link_number not in self._links:
             return f"hard link to {printable(entry.link)}, which is no restored file of the archive"
         return None
 
     def accept(self, entry: Entry) -> None:
         """Note that an entry was restored, so that later ones may be hard links to it."""
-        if is_link_source(entry):
-            self._links.add(0, entry.inode, entry.path)
-
-
-def is_link_source(entry: Entry) -> bool:
-    """Whether later entries may be hard links to this one."""
-    return entry.type == "file" and entry.stored and entry.link is None and entry.nlink > 1
+        if entry.is_link_source:
+            self._links.add(entry.number)
 
 
 def survey(manifest_fd: int, options: RestoreOptions) -> Survey:

@@ -8,26 +8,20 @@ decided in `policy`, how entries are made on disk in `nest`.
 import contextlib
 import errno
 import os
-from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from hashlib import sha256 as new_sha256
-from io import BytesIO
 from typing import Final
 
 from metrics_storage.engine.archive.entry import Entry
 from metrics_storage.engine.archive.manifest_reader import ManifestReader
 from metrics_storage.engine.archive.nest import Nest
-from metrics_storage.engine.archive.policy import Judge, Refusals, RestoreOptions, is_link_source
-from metrics_storage.engine.archive.sparse import EXTENTS_MAX, require_map
+from metrics_storage.engine.archive.payload import read_payload
+from metrics_storage.engine.archive.policy import Judge, Refusals, RestoreOptions
 from metrics_storage.engine.archive.streams import GzipReader
 from metrics_storage.engine.archive.tarformat import BLOCK, RECORD, Member, decode
 from metrics_storage.engine.archive.verify import VerifiedArchive
 from metrics_storage.engine.tree import Meter, Progress, printable
 from metrics_storage.errors import ArchiveCorruptError, ArchiveError
-
-_MAP_MAX: Final = 48 * EXTENTS_MAX
-"""Longest sparse map in bytes: offset and size of each extent have at most 19 digits."""
 
 _UNSUITABLE: Final = frozenset(
     (errno.EFBIG, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EPERM, errno.ENOTSUP, errno.EMLINK)
@@ -120,8 +114,8 @@ class _Restorer:
         try:
             if entry.type == "directory":
                 self._nest.enter(entry, name)
-            elif entry.link is not None:
-                self._nest.link(entry, name)
+            elif entry.link_number is not None:
+                self._nest.link(entry.link_number, name)
             elif entry.type == "symlink":
                 self._nest.symlink(entry, name)
             elif entry.type == "fifo":
@@ -148,50 +142,21 @@ class _Restorer:
 
     def _fill(self, fd: int, entry: Entry) -> None:
         """Write the content where it belongs; between the extents of a sparse file stay holes."""
-        digest = new_sha256()
-        left = entry.payload
-        extents = array("q", (0, entry.size))
-        if entry.sparse:
-            sparse_map, extents = _read_map(self._archive, entry)
-            digest.update(sparse_map)
-            left -= len(sparse_map)
-        for start, length in zip(extents[::2], extents[1::2], strict=True):
+        for start, piece in read_payload(self._archive, entry):
             offset = start
-            for piece in self._archive.pieces(length):
-                digest.update(piece)
-                rest = memoryview(piece)
-                while rest:
-                    written = os.pwrite(fd, rest, offset)
-                    offset += written
-                    rest = rest[written:]
-                self._meter.add(bytes_=len(piece))
-            left -= length
-        if left or digest.hexdigest() != entry.sha256 or any(self._archive.read(-entry.payload % BLOCK)):
-            raise ArchiveCorruptError("content is not what was verified: do not trust what was restored")
+            rest = memoryview(piece)
+            while rest:
+                written = os.pwrite(fd, rest, offset)
+                offset += written
+                rest = rest[written:]
+            self._meter.add(bytes_=len(piece))
 
     def _offer(self, entry: Entry, name: bytes) -> None:
-        if is_link_source(entry):
+        if entry.is_link_source:
             # Without hard links in the target's file system, the further ones are refused, each by name.
             with contextlib.suppress(OSError):
                 self._nest.offer(entry, name)
                 self._judge.accept(entry)
-
-
-def _read_map(archive: GzipReader, entry: Entry) -> tuple[bytes, "array[int]"]:
-    """The map that begins a sparse payload: as it is stored, and as extents."""
-    blocks: list[bytes] = []
-
-    def take(size: int) -> bytes:
-        if len(blocks) * BLOCK >= min(_MAP_MAX, entry.payload):
-            raise ValueError("sparse map is longer than is ever written")
-        blocks.append(archive.read(size))
-        return blocks[-1]
-
-    require_map(take, entry.payload, entry.size)
-    stored = b"".join(blocks)
-    lines = BytesIO(stored.rstrip(b"\0"))
-    next(lines)
-    return stored, array("q", map(int, lines))
 
 
 @contextlib.contextmanager
@@ -200,7 +165,9 @@ def _naming(entry: Entry) -> Iterator[None]:
     try:
         yield
     except (ArchiveCorruptError, ValueError) as exc:
-        raise ArchiveCorruptError(f"{printable(entry.path)}: {exc}") from exc
+        raise ArchiveCorruptError(
+            f"{printable(entry.path)}: not what was verified, do not trust what was restored: {exc}"
+        ) from exc
     except ArchiveError as exc:
         raise ArchiveError(f"{printable(entry.path)}: {exc}") from exc
     except OSError as exc:

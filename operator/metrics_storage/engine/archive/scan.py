@@ -6,8 +6,8 @@ from contextlib import closing, suppress
 from typing import Protocol
 
 from metrics_storage.engine.archive.entry import Entry
-from metrics_storage.engine.archive.paths import LinkTable, MemberPaths
-from metrics_storage.engine.archive.source import Sink, read_entry
+from metrics_storage.engine.archive.paths import MemberPaths
+from metrics_storage.engine.archive.source import Sink, Source
 from metrics_storage.engine.tree import Step, Visit, walk
 
 
@@ -25,7 +25,7 @@ def scan(source_fd: int, top: bytes, sink: DirectorySink) -> Generator[tuple[Vis
         OSError: from the sink, or because the directory itself cannot be listed.
     """
     paths = MemberPaths(top)
-    links = LinkTable()
+    source = Source(sink)
     entered: list[int] = []
     with closing(walk(source_fd)) as visits:
         for visit in visits:
@@ -37,7 +37,7 @@ def scan(source_fd: int, top: bytes, sink: DirectorySink) -> Generator[tuple[Vis
             path = _path(paths, visit)
             if visit.step is Step.ENTER and visit.stat is not None:
                 entered.append(visit.stat.st_mtime_ns)
-            yield visit, read_entry(visit, path, links, sink)
+            yield visit, source.read(visit, path)
             if visit.step is Step.ENTER and visit.depth:
                 paths.enter(visit.name)
 

@@ -9,9 +9,9 @@ import errno
 import os
 import stat
 from array import array
-from hashlib import sha256
 from typing import Final, Protocol
 
+from metrics_storage.engine.archive.content import PLAIN_MAX, PLAIN_TOTAL, Content
 from metrics_storage.engine.archive.entry import MEMBER_TYPES, Entry
 from metrics_storage.engine.archive.paths import LinkTable
 from metrics_storage.engine.archive.sparse import data_extents, encode_map
@@ -46,113 +46,138 @@ class Sink(Protocol):
         """Some of the payload; together exactly `entry.payload` bytes."""
 
 
-def read_entry(visit: Visit, path: bytes, links: LinkTable, sink: Sink) -> Entry:
-    """Read what the walk stands at and hand it to the sink; trouble with the source is told in the entry.
+class Source:
+    """Reads the entries of one directory in the order of the walk and hands what is stored to a sink."""
 
-    Raises:
-        OSError: only from the sink.
-    """
-    entry = Entry(path, visit.depth)
-    seen = visit.stat
-    if seen is not None:
-        _describe(entry, seen)
-    if seen is None or visit.problem is not None:
-        return _failed(entry, visit.problem or errno.ENOENT)
-    try:
-        handle = visit.fd if visit.fd != -1 else open_beneath(visit.parent_fd, visit.name, _HANDLE)
-    except OSError as exc:
-        return _failed(entry, exc.errno)
-    try:
-        found = os.fstat(handle)
-        if _identity(found) != _identity(seen):
-            entry.status = "changed"
-            return entry
-        _describe(entry, found)
-        if entry.type == "file":
-            _read_file(entry, handle, found, links, sink)
-        else:
-            _read_other(entry, handle, sink)
-    finally:
-        if handle != visit.fd:
-            os.close(handle)
-    return entry
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._links = LinkTable()
+        self._entries = 0
+        self._plain = PLAIN_TOTAL
+        """Bytes of files with holes that may still have a plain digest."""
 
+    def read(self, visit: Visit, path: bytes) -> Entry:
+        """Read what the walk stands at; trouble with it is told in the entry.
 
-def _read_other(entry: Entry, handle: int, sink: Sink) -> None:
-    _read_xattrs(entry, f"/proc/self/fd/{handle}")
-    if entry.type == "symlink":
+        Raises:
+            OSError: only from the sink.
+        """
+        entry = Entry(path, visit.depth, number=self._entries)
+        self._entries += 1
+        seen = visit.stat
+        if seen is not None:
+            _describe(entry, seen)
+        if seen is None or visit.problem is not None:
+            return _failed(entry, visit.problem or errno.ENOENT)
         try:
-            entry.target = os.readlink(b"", dir_fd=handle)
+            handle = visit.fd if visit.fd != -1 else open_beneath(visit.parent_fd, visit.name, _HANDLE)
+        except OSError as exc:
+            return _failed(entry, exc.errno)
+        try:
+            found = os.fstat(handle)
+            if _identity(found) != _identity(seen):
+                entry.status = "changed"
+                return entry
+            _describe(entry, found)
+            if entry.type == "file":
+                self._read_file(entry, handle, found)
+            else:
+                self._read_other(entry, handle)
+        finally:
+            if handle != visit.fd:
+                os.close(handle)
+        return entry
+
+    def _read_other(self, entry: Entry, handle: int) -> None:
+        _read_xattrs(entry, f"/proc/self/fd/{handle}")
+        if entry.type == "symlink":
+            try:
+                entry.target = os.readlink(b"", dir_fd=handle)
+            except OSError as exc:
+                _failed(entry, exc.errno)
+                return
+        if entry.type in MEMBER_TYPES:
+            entry.stored = True
+            self._sink.begin(entry)
+
+    def _read_file(self, entry: Entry, handle: int, found: os.stat_result) -> None:
+        key = found.st_dev << 64 | found.st_ino
+        link = self._links.find(key) if found.st_nlink > 1 else None
+        if link is not None:
+            # Content and attributes stand at the first link: a thousand names of a file cost no more than names.
+            entry.link_number, entry.link = link
+            entry.stored = True
+            self._sink.begin(entry)
+            return
+        try:
+            fd = _open_content(handle)
         except OSError as exc:
             _failed(entry, exc.errno)
             return
-    if entry.type in MEMBER_TYPES:
+        try:
+            _read_xattrs(entry, fd)
+            try:
+                extents = _extents(fd, found)
+            except OSError as exc:
+                _failed(entry, exc.errno)
+                return
+            self._store_content(entry, fd, extents)
+            after = os.fstat(fd)
+            unchanged = (found.st_size, found.st_mtime_ns, found.st_ctime_ns) == (
+                after.st_size,
+                after.st_mtime_ns,
+                after.st_ctime_ns,
+            )
+            if not unchanged and entry.status == "ok":
+                entry.status = "changed"
+        finally:
+            os.close(fd)
+        if entry.is_link_source:
+            self._links.add(key, entry.number, entry.path)
+
+    def _store_content(self, entry: Entry, fd: int, extents: "array[int] | None") -> None:
+        """Hand exactly the announced number of bytes to the sink; what cannot be read becomes zeros and a status."""
+        sparse_map = b"" if extents is None else encode_map(extents, entry.size)
+        pairs = array("q", (0, entry.size)) if extents is None else extents
+        entry.sparse = extents is not None
+        entry.payload = len(sparse_map) + sum(pairs[1::2])
         entry.stored = True
-        sink.begin(entry)
+        self._sink.begin(entry)
+        self._sink.write(sparse_map)
+        content = Content(plain=self._has_plain_digest(entry))
+        offset = 0
+        for start, length in zip(pairs[::2], pairs[1::2], strict=True):
+            content.hole(start - offset)
+            offset, end = start, start + length
+            while offset < end:
+                chunk = _read_chunk(entry, fd, offset, min(CHUNK, end - offset))
+                offset += len(chunk)
+                content.data(chunk)
+                self._sink.write(chunk)
+        content.hole(entry.size - offset)
+        content.finish()
+        entry.sha256, entry.blocks_sha256 = content.sha256, content.blocks_sha256
+
+    def _has_plain_digest(self, entry: Entry) -> bool:
+        """Whether there is time to hash the holes of a file, too."""
+        if not entry.sparse:
+            return True
+        if entry.size > min(PLAIN_MAX, self._plain):
+            return False
+        self._plain -= entry.size
+        return True
 
 
-def _read_file(entry: Entry, handle: int, found: os.stat_result, links: LinkTable, sink: Sink) -> None:
-    several = found.st_nlink > 1
-    link = links.find(found.st_dev, found.st_ino) if several else None
-    if link is not None:
-        _read_xattrs(entry, f"/proc/self/fd/{handle}")
-        entry.link, entry.stored = link, True
-        sink.begin(entry)
-        return
+def _read_chunk(entry: Entry, fd: int, offset: int, wanted: int) -> bytes:
+    """Up to so many bytes, at least one; zeros and a status where they cannot be read."""
     try:
-        fd = _open_content(handle)
+        chunk = os.pread(fd, wanted, offset)
     except OSError as exc:
         _failed(entry, exc.errno)
-        return
-    try:
-        _read_xattrs(entry, fd)
-        try:
-            extents = _extents(fd, found)
-        except OSError as exc:
-            _failed(entry, exc.errno)
-            return
-        _store_content(entry, fd, extents, sink)
-        after = os.fstat(fd)
-        unchanged = (found.st_size, found.st_mtime_ns, found.st_ctime_ns) == (
-            after.st_size,
-            after.st_mtime_ns,
-            after.st_ctime_ns,
-        )
-        if not unchanged and entry.status == "ok":
-            entry.status = "changed"
-    finally:
-        os.close(fd)
-    if several:
-        links.add(found.st_dev, found.st_ino, entry.path)
-
-
-def _store_content(entry: Entry, fd: int, extents: "array[int] | None", sink: Sink) -> None:
-    """Hand exactly the announced number of bytes to the sink; what cannot be read becomes zeros and a status."""
-    sparse_map = b"" if extents is None else encode_map(extents, entry.size)
-    pairs = array("q", (0, entry.size)) if extents is None else extents
-    entry.sparse = extents is not None
-    entry.payload = len(sparse_map) + sum(pairs[1::2])
-    entry.stored = True
-    sink.begin(entry)
-    digest = sha256(sparse_map)
-    sink.write(sparse_map)
-    for start, length in zip(pairs[::2], pairs[1::2], strict=True):
-        offset, end = start, start + length
-        while offset < end:
-            wanted = min(CHUNK, end - offset)
-            try:
-                chunk = os.pread(fd, wanted, offset)
-            except OSError as exc:
-                chunk = _ZEROS[:wanted]
-                _failed(entry, exc.errno)
-            if not chunk:
-                chunk = _ZEROS[:wanted]
-                if entry.status == "ok":
-                    entry.status = "changed"
-            offset += len(chunk)
-            digest.update(chunk)
-            sink.write(chunk)
-    entry.sha256 = digest.hexdigest()
+        return _ZEROS[:wanted]
+    if not chunk and entry.status == "ok":
+        entry.status = "changed"
+    return chunk or _ZEROS[:wanted]
 
 
 def _extents(fd: int, found: os.stat_result) -> "array[int] | None":

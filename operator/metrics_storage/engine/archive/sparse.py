@@ -15,6 +15,9 @@ BLOCK: Final = 512
 EXTENTS_MAX: Final = 1024 * 1024
 """Most extents that are kept in memory for one file; one costs its owner a block of disk."""
 
+_MAP_MAX: Final = 48 * EXTENTS_MAX
+"""Longest map in bytes: offset and size of each extent have at most 19 digits."""
+
 _NUMBER: Final = re.compile(rb"0|[1-9][0-9]{0,18}")
 
 
@@ -51,33 +54,39 @@ def encode_map(extents: "array[int]", size: int) -> bytes:
     return text + bytes(-len(text) % BLOCK)
 
 
-def require_map(take: Callable[[int], bytes], payload: int, size: int) -> None:
-    """Check the map that begins a sparse payload of `payload` bytes, for a file of `size` bytes.
+def read_map(read: Callable[[int], bytes], payload: int, size: int) -> "tuple[bytes, array[int]]":
+    """The map that begins a sparse payload of `payload` bytes, for a file of `size` bytes: as stored, and as extents.
 
-    `take` gives exactly the asked number of bytes; what is left to it afterwards is the data.
+    `read` gives exactly the asked number of bytes; what is left to it afterwards is the data.
 
     Raises:
-        ValueError: the map is malformed or contradicts the sizes.
+        ValueError: the map is malformed, contradicts the sizes or is longer than is ever written.
     """
+    blocks: list[bytes] = []
     text = b""
-    taken = 0
 
     def number() -> int:
-        nonlocal text, taken
+        nonlocal text
         if b"\n" not in text:
-            text += take(BLOCK)
-            taken += BLOCK
+            if (len(blocks) + 1) * BLOCK > min(_MAP_MAX, payload):
+                raise ValueError("sparse map is longer than the content")
+            blocks.append(read(BLOCK))
+            text += blocks[-1]
         digits, newline, text = text.partition(b"\n")
         if not newline or not _NUMBER.fullmatch(digits):
             raise ValueError(f"sparse map has {digits[:24]!r} in place of a number")
         return int(digits)
 
+    extents = array("q")
     data = end = 0
     for _ in range(number()):
         offset, length = number(), number()
         if offset < end or offset + length > size:
             raise ValueError(f"sparse map puts {length} bytes at {offset} in a file of {size}, after {end}")
+        extents.extend((offset, length))
         end = offset + length
         data += length
+    taken = len(blocks) * BLOCK
     if text.strip(b"\0") or taken + data != payload or end != size:
         raise ValueError(f"sparse map describes {taken + data} bytes up to {end}, expected {payload} up to {size}")
+    return b"".join(blocks), extents

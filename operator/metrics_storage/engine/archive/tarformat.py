@@ -25,8 +25,8 @@ _FLAGS: Final = {"file": b"0", "symlink": b"2", "directory": b"5", "fifo": b"6"}
 _HARD_LINK: Final = b"1"
 _PAX: Final = b"x"
 _XATTR: Final = b"SCHILY.xattr."
-_SPARSE_NAME: Final = b"GNUSparseFile.0/content"
-"""Name for readers that know nothing of sparse files, as GNU tar gives one."""
+_SPARSE_DIRECTORY: Final = b"GNUSparseFile.%d"
+"""Beside a file with holes, its directory for readers that know nothing of these, as GNU tar names it."""
 
 
 @dataclass(slots=True)
@@ -62,21 +62,28 @@ class Member:
         )
 
 
-def encode(member: Member) -> bytes:
-    """The header blocks of a member."""
+def encode(member: Member, number: int = 0) -> bytes:
+    """The header blocks of a member.
+
+    With an unpredictable `number`, the same for all members, no name for readers without sparse files is another's.
+    """
     path = member.path + b"/" if member.flag == _FLAGS["directory"] else member.path
     records: dict[bytes, bytes] = {}
     if member.sparse_size is not None:
+        directory, slash, name = path.rpartition(b"/")
+        # Before the true name: readers take the last one.
+        path = _text(records, b"path", directory + slash + _SPARSE_DIRECTORY % number + b"/" + name)
         records[b"GNU.sparse.major"] = b"1"
         records[b"GNU.sparse.minor"] = b"0"
-        records[b"GNU.sparse.name"] = path
+        records[b"GNU.sparse.name"] = member.path
         records[b"GNU.sparse.realsize"] = b"%d" % member.sparse_size
-        path = _SPARSE_NAME
+    else:
+        path = _text(records, b"path", path)
     for name, value in member.xattrs.items():
         records[_XATTR + name.replace(b"%", b"%25").replace(b"=", b"%3D")] = value
     block = _ustar(
         flag=member.flag,
-        path=_text(records, b"path", path),
+        path=path,
         link=_text(records, b"linkpath", member.link),
         mode=member.mode,
         uid=_number(records, b"uid", member.uid, 7),
@@ -159,7 +166,7 @@ _CONSTANT: Final = frozenset({(b"hdrcharset", b"BINARY"), (b"GNU.sparse.major", 
 _USTAR: Final = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12x")
 _RECORD_LENGTH: Final = re.compile(rb"[1-9][0-9]{0,7} ")
 _DECIMAL: Final = re.compile(rb"0|[1-9][0-9]{0,18}")
-_TIME: Final = re.compile(rb"(-?)([0-9]{1,18})(?:\.([0-9]{1,9}))?")
+_TIME: Final = re.compile(rb"(-?)([0-9]{1,19})(?:\.([0-9]{1,9}))?")
 
 
 def _ustar(

@@ -6,14 +6,13 @@ decided in `compare`.
 """
 
 from dataclasses import dataclass, fields
-from hashlib import sha256 as new_sha256
 
 from metrics_storage.engine.archive.entry import Entry
 from metrics_storage.engine.archive.manifest import Header
 from metrics_storage.engine.archive.manifest_reader import ManifestReader
-from metrics_storage.engine.archive.sparse import require_map
+from metrics_storage.engine.archive.payload import read_payload
 from metrics_storage.engine.archive.streams import GzipReader
-from metrics_storage.engine.archive.tarformat import BLOCK, RECORD, Member, decode
+from metrics_storage.engine.archive.tarformat import RECORD, Member, decode
 from metrics_storage.engine.tree import Meter, Progress, printable
 from metrics_storage.errors import ArchiveCorruptError
 
@@ -96,24 +95,6 @@ def _verify_member(archive: GzipReader, entry: Entry, meter: Meter) -> None:
         found, wanted = getattr(member, field.name), getattr(expected, field.name)
         if found != wanted:
             raise ValueError(f"{field.name} is {found!r:.200}, the manifest says {wanted!r:.200}")
-    digest = new_sha256()
-    left = entry.payload
-
-    def take(size: int) -> bytes:
-        nonlocal left
-        left -= size
-        if left < 0:
-            raise ValueError("sparse map is longer than the content")
-        data = archive.read(size)
-        digest.update(data)
-        return data
-
-    if entry.sparse:
-        require_map(take, entry.payload, entry.size)
-    for piece in archive.pieces(left):
-        digest.update(piece)
-        meter.add(bytes_=len(piece))
-    if entry.sha256 is not None and digest.hexdigest() != entry.sha256:
-        raise ValueError(f"content has the SHA-256 {digest.hexdigest()}, the manifest says {entry.sha256}")
-    if any(archive.read(-entry.payload % BLOCK)):
-        raise ValueError("content is not filled up with zeros")
+    if entry.type == "file" and entry.link is None:
+        for _, piece in read_payload(archive, entry):
+            meter.add(bytes_=len(piece))
