@@ -43,7 +43,8 @@ format: $(READY) ## Bring the code into its format
 	$(BIN)/ruff format operator tests
 
 .PHONY: test-unit
-test-unit: $(READY) ## Tests that need no cluster; seconds
+test-unit: $(READY) ## Tests that need no cluster; a minute (as root on real file systems, too)
+	@$(MAKE) --silent file-systems || echo "==> tests on these file systems are skipped"
 	$(BIN)/pytest tests/unit
 
 .PHONY: test-e2e
@@ -51,21 +52,21 @@ test-e2e: $(READY) ## Tests on a real Kubernetes API (CLUSTER=auto|local|kind|ku
 	$(BIN)/pytest tests/crd tests/policies tests/e2e --cluster=$(CLUSTER)
 
 .PHONY: test-faults
-test-faults: $(READY) faults-tools ## Deaths, errors, power cuts, hostile directories, mutants (MODE=quick|full)
+test-faults: $(READY) file-systems ## Deaths, errors, power cuts, hostile directories, mutants (MODE=quick|full)
 	$(BIN)/pytest tests/faults
 	$(BIN)/python -m tests.faults --mode $(MODE)
 
-.PHONY: faults-tools
-faults-tools:
+.PHONY: file-systems
+file-systems:
 	@missing=; export PATH="$$PATH:/usr/sbin:/sbin"; \
-	for pair in strace:strace mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs unshare:util-linux; do \
+	for pair in strace:strace mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs unshare:util-linux; do \
 		command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair#*:}"; \
 	done; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo "==> installing$$missing for the fault tests (apt-get)"; \
+		echo "==> installing$$missing for tests on real file systems (apt-get)"; \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
 	elif [ -n "$$missing" ]; then \
-		echo "the fault tests need these packages:$$missing; install them, and run as root" >&2; exit 1; \
+		echo "tests on real file systems need root and these packages:$$missing" >&2; exit 1; \
 	fi
 
 .PHONY: test-node

@@ -62,11 +62,18 @@ _FLUSHES: Final = (
 )  # fmt: skip
 _RENAMES: Final = (
     _mutant(
-        "plain rename", "durable.move",
+        "plain rename", "durable._rename",
         "rename_noreplace(dir_fd, os.fsencode(name), to_dir_fd, os.fsencode(to_name))",
         "os.rename(name, to_name, src_dir_fd=dir_fd, dst_dir_fd=to_dir_fd)",
         "archive of that name appears",
     ),
+    _mutant("directories of ours take in their own project only", "volume._open_private",
+            "inode_flags.stop_handing_down(directory)", "pass",
+            _UNIT + "test_moves.py::test_volumes_that_were_made_before_their_root_had_a_project_are_mended"),
+    _mutant("nothing takes over a project", "durable.move", "inode_flags.take_over_project(name, dir_fd, to_dir_fd)",
+            "pass",
+            _UNIT + "test_moves.py::"
+            "test_what_comes_back_from_the_trash_takes_over_the_project_of_where_it_lived"),
     _mutant("replacing rename", "syscalls.rename_noreplace", "_RENAME_NOREPLACE)", "0)",
             "archive of that name appears"),
     _mutant("small files written in place", "durable.write_file", 'temporary = f".{name}.tmp"', "temporary = name",

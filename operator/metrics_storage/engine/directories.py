@@ -11,12 +11,13 @@ import pwd
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
 
-from metrics_storage.engine import durable
+from metrics_storage.engine import durable, inode_flags
 from metrics_storage.engine.removal import remove_tree
-from metrics_storage.engine.volume import Volume
-from metrics_storage.errors import DirectoryExistsError, InvalidSpecError
+from metrics_storage.engine.volume import PRIVATE, Volume
+from metrics_storage.errors import DirectoryExistsError, InvalidSpecError, RemovalError, VolumeError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Record
 from metrics_storage.model.spec import StorageSpec, split_owner
@@ -104,7 +105,7 @@ class Directories:
         """
         for place in Place:
             try:
-                with self._holder(place, record.identity) as (fd, name):
+                with self._mounts_told(place, record.identity), self._holder(place, record.identity) as (fd, name):
                     inode = durable.inode_of(name, fd)
             except FileNotFoundError:
                 continue
@@ -121,16 +122,40 @@ class Directories:
     @contextlib.contextmanager
     def opened(self, place: Place, identity: Identity) -> Iterator[int]:
         """Descriptor of the directory at a place."""
-        with self._holder(place, identity) as (fd, name), durable.opened_directory(name, fd) as opened:
+        with contextlib.ExitStack() as stack:
+            with self._mounts_told(place, identity):
+                fd, name = stack.enter_context(self._holder(place, identity))
+                opened = stack.enter_context(durable.opened_directory(name, fd))
             yield opened
 
     def move(self, identity: Identity, source: Place, target: Place) -> None:
-        """Move the directory from one place to another, never over anything."""
+        """Move the directory from one place to another, never over anything.
+
+        Raises:
+            VolumeError: the file system refuses it for good.
+            RemovalError: a flag on the directory forbids it.
+        """
         with (
             self._holder(source, identity) as (source_fd, source_name),
             self._holder(target, identity) as (target_fd, target_name),
         ):
-            durable.move(source_name, source_fd, target_name, target_fd)
+            try:
+                durable.move(source_name, source_fd, target_name, target_fd)
+            except OSError as exc:
+                path = self._path(source, identity)
+                if exc.errno == errno.EXDEV:
+                    raise VolumeError(
+                        f"the file system of {path} refuses to move it into {target}; the directory is kept: an "
+                        "overlay does that with what lies in its lower layer (use the file system below it as the "
+                        "volume), and a project that may not be changed "
+                        f"(chattr -P {self._volume.path / PRIVATE / target})"
+                    ) from exc
+                if exc.errno == errno.EPERM and inode_flags.forbid_moving(source_name, source_fd):
+                    raise RemovalError(
+                        f"{path} cannot be moved into {target}: it is immutable or append-only. Take that away on the "
+                        f"node (chattr -i -a {path}); it is tried again"
+                    ) from exc
+                raise
         if source is Place.LIVE:
             self._remove_empty_namespace(identity.namespace)
 
@@ -169,6 +194,25 @@ class Directories:
             contextlib.suppress(FileNotFoundError),
         ):
             os.unlink(uid, dir_fd=fd)
+
+    def _path(self, place: Place, identity: Identity) -> Path:
+        if place is Place.LIVE:
+            return self._volume.path / identity.namespace / identity.directory_name
+        return self._volume.path / PRIVATE / place / identity.uid
+
+    @contextlib.contextmanager
+    def _mounts_told(self, place: Place, identity: Identity) -> Iterator[None]:
+        """Say what to do where the directory at a place is covered by a mount."""
+        try:
+            yield
+        except OSError as exc:
+            if exc.errno != errno.EXDEV:
+                raise
+            path = self._path(place, identity)
+            raise VolumeError(
+                f"{path} has something mounted on it, so that the directory of {identity} cannot be reached: "
+                f"unmount it (umount {path}); everything is kept until then"
+            ) from exc
 
     @contextlib.contextmanager
     def _holder(self, place: Place, identity: Identity) -> Iterator[tuple[int, str]]:

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 from typing import Final
 
+from metrics_storage.engine import inode_flags
 from metrics_storage.engine.syscalls import open_beneath, rename_exchange, rename_noreplace
 
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)
@@ -124,17 +125,28 @@ def move(name: str, dir_fd: int, to_name: str, to_dir_fd: int) -> None:
     """Rename without ever replacing anything, durable on both sides.
 
     The target's directory is flushed first: after a power cut the entry may stand on both sides of a
-    journalled rename, but never on neither.
+    journalled rename, but never on neither. What is moved takes over the project that the target hands down.
     """
+    try:
+        _rename(name, dir_fd, to_name, to_dir_fd)
+    except OSError as exc:
+        if exc.errno != errno.EXDEV:
+            raise
+        with contextlib.suppress(OSError):  # Then the file system says once more what it thinks of the move.
+            inode_flags.take_over_project(name, dir_fd, to_dir_fd)
+        _rename(name, dir_fd, to_name, to_dir_fd)
+    os.fsync(to_dir_fd)
+    if to_dir_fd != dir_fd:
+        os.fsync(dir_fd)
+
+
+def _rename(name: str, dir_fd: int, to_name: str, to_dir_fd: int) -> None:
     try:
         rename_noreplace(dir_fd, os.fsencode(name), to_dir_fd, os.fsencode(to_name))
     except OSError as exc:
         if exc.errno != errno.EINVAL:
             raise
         _move_without_help(name, dir_fd, to_name, to_dir_fd)
-    os.fsync(to_dir_fd)
-    if to_dir_fd != dir_fd:
-        os.fsync(dir_fd)
 
 
 def _move_without_help(name: str, dir_fd: int, to_name: str, to_dir_fd: int) -> None:

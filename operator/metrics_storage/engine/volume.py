@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self
 
-from metrics_storage.engine import durable
+from metrics_storage.engine import durable, inode_flags
 from metrics_storage.engine.syscalls import require_openat2, sync_filesystem
 from metrics_storage.errors import VolumeError, VolumeLockedError
 
@@ -161,8 +161,11 @@ class Volume:
             if initialise and _is_empty(self.fd):
                 self._initialise()
             with durable.opened_directory(PRIVATE, self.fd) as fd:
+                inode_flags.stop_handing_down(fd)
                 for name in _DIRECTORIES[self.role]:
                     durable.make_directory(name, fd, 0o700)
+                    with durable.opened_directory(name, fd) as directory:
+                        inode_flags.stop_handing_down(directory)
                 return os.dup(fd), self._read_marker(fd)
         except FileNotFoundError as exc:
             raise VolumeError(
