@@ -55,6 +55,8 @@ async def run(settings: Settings) -> None:
         template = await find_template(api, source)
         storage, quarantine = _open_volumes(stack, settings, await find_known(api, settings.namespaces))
         await _lock(storage, health)
+        for volume in (storage, quarantine):
+            volume.probe()
 
         disk = StorageEngine(storage, quarantine, cluster=settings.cluster, node=settings.node_name or "")
         engine = LocalEngine(disk, workers=settings.workers, archive_workers=settings.archive_workers)

@@ -40,6 +40,12 @@ def opened(name: str, flags: int, dir_fd: int) -> Iterator[int]:
         os.close(fd)
 
 
+def list_directory(fd: int) -> list[str]:
+    """Names in an open directory as they are now: btrfs tells a descriptor what there was when it was last rewound."""
+    os.lseek(fd, 0, os.SEEK_SET)
+    return os.listdir(fd)
+
+
 def make_directory(name: str, dir_fd: int, mode: int) -> None:
     """Make a directory of exactly that mode, or accept the one that is there, and make its entry durable."""
     with contextlib.suppress(FileExistsError):
@@ -85,7 +91,7 @@ def overwrite_spare(spares_fd: int, name: str, data: bytes, dir_fd: int) -> bool
     After an error the old file or the new one is there.
     """
     _discard_temporary(name, dir_fd)
-    for spare in sorted(os.listdir(spares_fd)):
+    for spare in sorted(list_directory(spares_fd)):
         with opened(spare, os.O_WRONLY | os.O_NOFOLLOW, spares_fd) as fd:
             if _room(os.fstat(fd)) < len(data):
                 continue

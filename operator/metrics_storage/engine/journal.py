@@ -85,7 +85,7 @@ class Journal:
     def uids(self) -> Iterator[str]:
         """The uids that have an entry, readable or not."""
         with durable.opened_directory("journal", self._volume.private_fd) as fd:
-            names = os.listdir(fd)
+            names = durable.list_directory(fd)
         return (match[1] for name in names if (match := _ENTRY.fullmatch(name)))
 
 

@@ -188,17 +188,16 @@ class Vault:
             raise ArchiveCorruptError(f"{stored.namespace}/{stored.stem}{suffix} is missing") from exc
 
     def _namespaces(self) -> list[str]:
-        with os.scandir(self.volume.fd) as entries:
-            return sorted(
-                entry.name
-                for entry in entries
-                if _NAMESPACE.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
-            )
+        return sorted(
+            name
+            for name in durable.list_directory(self.volume.fd)
+            if _NAMESPACE.fullmatch(name) and _is_directory(name, self.volume.fd)
+        )
 
     def _in_namespace(self, namespace: str) -> list[Stored]:
         try:
             with durable.opened_directory(namespace, self.volume.fd) as fd:
-                names = set(os.listdir(fd))
+                names = set(durable.list_directory(fd))
         except FileNotFoundError:
             return []
         found = []
@@ -209,6 +208,13 @@ class Vault:
                 name, uid, attempt = match.groups()
                 found.append(Stored(namespace, name, uid, int(attempt), has_archive, has_manifest))
         return sorted(found, key=lambda stored: (stored.name, stored.uid, stored.attempt))
+
+
+def _is_directory(name: str, dir_fd: int) -> bool:
+    try:
+        return stat.S_ISDIR(os.lstat(name, dir_fd=dir_fd).st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def identity_of(header: Header) -> Identity:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from metrics_storage.engine import durable, inode_flags
+from metrics_storage.engine.probe import missing_abilities
 from metrics_storage.engine.syscalls import require_openat2, sync_filesystem
 from metrics_storage.errors import VolumeError, VolumeLockedError
 
@@ -155,6 +156,24 @@ class Volume:
             os.ftruncate(fd, 0)
             os.pwrite(fd, f"pid {os.getpid()} on {socket.gethostname()} since {since}\n".encode(), 0)
 
+    def probe(self) -> None:
+        """See that the file system can do everything that is relied upon; the volume must not be used meanwhile.
+
+        Raises:
+            VolumeError: it cannot; the message says what is missing, and what would follow.
+        """
+        try:
+            self._require_abilities(self.private_fd)
+        except OSError as exc:
+            raise VolumeError(f"{self.role} volume {self.path}: {exc.strerror}") from exc
+
+    def _require_abilities(self, dir_fd: int) -> None:
+        if missing := missing_abilities(dir_fd):
+            raise VolumeError(
+                f"{self.role} volume {self.path} cannot be used, its file system lacks {'; '.join(missing)}: use one "
+                "that has it, such as ext4, XFS, btrfs or NFS 4"
+            )
+
     def _open_private(self, initialise: bool) -> tuple[int, str]:
         self._check_writable()
         try:
@@ -180,6 +199,12 @@ class Volume:
         identifier = str(uuid.uuid4())
         unfinished = _UNFINISHED + identifier
         durable.make_directory(unfinished, self.fd, 0o700)
+        try:
+            with durable.opened_directory(unfinished, self.fd) as fd:
+                self._require_abilities(fd)
+        except VolumeError:
+            os.rmdir(unfinished, dir_fd=self.fd)
+            raise
         with durable.opened_directory(unfinished, self.fd) as fd:
             marker = {
                 "format": _FORMAT,
@@ -215,7 +240,7 @@ class Volume:
 
 def _is_empty(fd: int) -> bool:
     """Whether a directory holds nothing but what `mkfs` and interrupted initialisations leave."""
-    return all(name == "lost+found" or name.startswith(_UNFINISHED) for name in os.listdir(fd))
+    return all(name == "lost+found" or name.startswith(_UNFINISHED) for name in durable.list_directory(fd))
 
 
 def _inode(status: os.stat_result) -> tuple[int, int]:

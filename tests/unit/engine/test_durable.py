@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from metrics_storage.engine import durable
+from tests.unit.engine.loops import mounted
 
 
 @pytest.fixture(params=["the file system helps", "as on NFS"])
@@ -75,3 +76,14 @@ def make(path: Path, kind: str) -> None:
         path.touch()
     else:
         path.symlink_to("nowhere")
+
+
+def test_a_directory_that_is_open_for_long_is_listed_as_it_is_now() -> None:
+    with mounted("btrfs") as root:
+        fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            for number in range(3):
+                os.mkdir(f"{number}", dir_fd=fd)
+                assert len(durable.list_directory(fd)) == number + 1
+        finally:
+            os.close(fd)

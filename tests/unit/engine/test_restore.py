@@ -23,6 +23,7 @@ from metrics_storage.engine.archive.verify import VerifiedArchive
 from metrics_storage.engine.removal import remove_tree
 from metrics_storage.errors import ArchiveCorruptError, ArchiveError
 from tests.unit.engine.archiving import HEADER, Archiving, close, deep_directories, open_count
+from tests.unit.engine.loops import mounted
 
 TOP = b"runner-0"
 SKIP = RestoreOptions(skip_refused=True)
@@ -373,3 +374,16 @@ def test_an_archive_that_changes_after_its_verification_is_found_out(archiving: 
 
     with pytest.raises(ArchiveCorruptError, match="runner-0/a: not what was verified, do not trust"):
         restore(archiving, between=swap)
+
+
+def test_hard_links_come_back_on_btrfs() -> None:
+    with mounted("btrfs") as root:
+        archiving = Archiving(root)
+        (archiving.source / "a").write_text("content")
+        for name in ("b", "c"):
+            os.link(archiving.source / "a", archiving.source / name)
+        archiving.write()
+        target, restored = restore(archiving)
+        assert (restored.entries, restored.refused.count) == (4, 0)
+        assert (target / "runner-0" / "a").samefile(target / "runner-0" / "c")
+        assert os.listdir(target) == ["runner-0"]

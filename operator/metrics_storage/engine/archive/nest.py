@@ -13,6 +13,7 @@ from typing import Final, Self
 
 from metrics_storage.engine.archive.entry import Entry
 from metrics_storage.engine.archive.policy import RestoreOptions
+from metrics_storage.engine.durable import list_directory
 from metrics_storage.engine.syscalls import open_beneath
 from metrics_storage.errors import ArchiveError
 
@@ -58,7 +59,7 @@ class Nest:
             _close(frame)
         if self._staging != -1:
             target_fd = self._frames[0].fd
-            for name in os.listdir(self._staging):
+            for name in list_directory(self._staging):
                 os.unlink(name, dir_fd=self._staging)
             os.close(self._staging)
             os.rmdir(_STAGING, dir_fd=target_fd)
