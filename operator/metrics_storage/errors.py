@@ -29,6 +29,10 @@ class VolumeLockedError(VolumeError):
     """Another process works on the storage volume."""
 
 
+class VolumeLostError(VolumeError):
+    """What was opened is not at its path any more, or cannot be read."""
+
+
 class VolumeFullError(VolumeError):
     """The quarantine volume has no room for an archive."""
 

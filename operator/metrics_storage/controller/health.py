@@ -1,5 +1,6 @@
 """Liveness, readiness and metrics over HTTP: `/livez` and `/readyz` answer one line, `/metrics` Prometheus."""
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,9 @@ from metrics_storage.controller.metrics import CONTENT_TYPE, Metric, render
 
 _SWEEPS_MISSED: Final = 10
 """Intervals without a finished sweep after which the process counts as hung. Archives don't hold sweeps up."""
+
+_PATIENCE: Final = 3.0
+"""Seconds for a look at the volumes; the kubelet waits for 10."""
 
 
 @dataclass
@@ -24,13 +28,25 @@ class Health:
     sweep_interval: float = 60.0
     sweep_completed_at: Callable[[], float] = field(default=time.monotonic)
     metrics: Sequence[Metric] = ()
+    lost_volume: Callable[[], str | None] = field(default=lambda: None)
+    """Which volume cannot be reached any more, and why; may wait for a disk."""
+    _looking: asyncio.Future[str | None] | None = None
 
     async def live(self, _: web.Request) -> web.Response:
-        """200 while the event loop turns and sweeps end."""
+        """200 while the event loop turns, sweeps end, and the volumes are there: in a new container they are again."""
         age = time.monotonic() - self.sweep_completed_at()
         if age > _SWEEPS_MISSED * self.sweep_interval:
             return web.Response(status=503, text=f"the last sweep ended {age:.0f} s ago\n")
+        if lost := await self._lost():
+            return web.Response(status=503, text=f"{lost}\n")
         return web.Response(text="ok\n")
+
+    async def _lost(self) -> str | None:
+        """What `lost_volume` says; nothing as long as it waits, because a new process would wait as well."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.ensure_future(asyncio.to_thread(self.lost_volume))
+        done, _ = await asyncio.wait((self._looking,), timeout=_PATIENCE)
+        return done.pop().result() if done else None
 
     async def ready(self, _: web.Request) -> web.Response:
         """200 once the volumes are open and locked and the watch has begun."""

@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import kopf
@@ -26,7 +27,7 @@ from metrics_storage.controller.sweep import Sweep
 from metrics_storage.engine.engine import StorageEngine
 from metrics_storage.engine.pair import open_pair
 from metrics_storage.engine.volume import Volume
-from metrics_storage.errors import SettingsError, VolumeError, VolumeLockedError, WatchLostError
+from metrics_storage.errors import SettingsError, VolumeError, VolumeLockedError, VolumeLostError, WatchLostError
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import Claims
 from metrics_storage.kube.gone import GoneWaiter
@@ -57,6 +58,7 @@ async def run(settings: Settings) -> None:
         await _lock(storage, health)
         for volume in (storage, quarantine):
             volume.probe()
+        health.lost_volume = partial(_lost_volume, storage, quarantine)
 
         disk = StorageEngine(storage, quarantine, cluster=settings.cluster, node=settings.node_name or "")
         engine = LocalEngine(disk, workers=settings.workers, archive_workers=settings.archive_workers)
@@ -111,6 +113,17 @@ def _open_volumes(stack: AsyncExitStack, settings: Settings, known: Known) -> tu
             f"kubectl delete pv --wait=false -l {constants.VOLUME_ID_LABEL}=<the lost id>"
         )
     return storage, quarantine
+
+
+def _lost_volume(*volumes: Volume) -> str | None:
+    for volume in volumes:
+        try:
+            volume.require_present()
+        except VolumeLostError as exc:
+            return str(exc)
+        except VolumeError:
+            pass  # Whatever else is wrong with it, a new container would not mend.
+    return None
 
 
 def _end_by_sigterm() -> None:

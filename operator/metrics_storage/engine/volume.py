@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import socket
+import threading
 import uuid
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -19,7 +20,7 @@ from typing import Final, Self
 from metrics_storage.engine import durable, inode_flags
 from metrics_storage.engine.probe import missing_abilities
 from metrics_storage.engine.syscalls import require_openat2, sync_filesystem
-from metrics_storage.errors import VolumeError, VolumeLockedError
+from metrics_storage.errors import VolumeError, VolumeLockedError, VolumeLostError
 
 PRIVATE: Final = ".metrics-storage"
 _UNFINISHED: Final = f"{PRIVATE}.new-"
@@ -77,6 +78,7 @@ class Volume:
             os.close(self.fd)
             raise
         self._lock_fd: int | None = None
+        self._reopening = threading.Lock()
         self._inode = _inode(os.fstat(self.fd))
         self._doubts, self._settled = 1, 0
 
@@ -99,27 +101,63 @@ class Volume:
     def check(self) -> None:
         """See that the volume is still the one that was opened, at its path, writable, and durable as it is seen.
 
+        The same volume, mounted there again under another device number, is opened anew.
+
         Raises:
             VolumeError: unmounted, swapped, remounted read-only, or its marker is missing or another's.
         """
-        try:
-            if _inode(os.stat(self.path)) != self._inode:
-                raise VolumeError(
-                    f"{self.role} volume {self.path} is not the one that was opened: "
-                    "was it unmounted? Mount it again; nothing is done until then."
-                )
-            found = self._read_marker(self.private_fd)
-        except OSError as exc:
-            raise VolumeError(f"{self.role} volume {self.path}: {exc.strerror}") from exc
-        if found != self.id:
-            raise VolumeError(
-                f"{self.role} volume {self.path} has id {found}, expected {self.id}: was it swapped? "
-                "Mount the right one; nothing is done until then."
-            )
+        self.require_present()
         self._check_writable()
         if (doubts := self._doubts) > self._settled:
             sync_filesystem(self.fd)
             self._settled = max(self._settled, doubts)  # Without those that other threads had meanwhile.
+
+    def require_present(self) -> None:
+        """See that the volume is still at its path, as the first part of `check`.
+
+        Raises:
+            VolumeLostError: something else is there, or nothing can be read from it.
+            VolumeLockedError: it is mounted anew, and somebody else works on it by now.
+        """
+        try:
+            if _inode(os.stat(self.path)) != self._inode:
+                self._reopen()
+            found = self._read_marker(self.private_fd)
+        except OSError as exc:
+            raise VolumeLostError(f"{self.role} volume {self.path}: {exc.strerror}") from exc
+        self._require_id(found)
+
+    def _require_id(self, found: str) -> None:
+        if found != self.id:
+            raise VolumeLostError(
+                f"{self.role} volume {self.path} has id {found}, expected {self.id}: was it swapped? "
+                "Mount the right one; nothing is done until then."
+            )
+
+    def _reopen(self) -> None:
+        """Go over to the same volume as it is mounted now; whoever has its descriptors has the new ones at once."""
+        with self._reopening, contextlib.ExitStack() as stack:
+            if _inode(os.stat(self.path)) == self._inode:
+                return  # Another thread was faster.
+            fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            stack.callback(os.close, fd)
+            try:
+                private_fd = stack.enter_context(durable.opened_directory(PRIVATE, fd))
+                self._require_id(self._read_marker(private_fd))
+            except FileNotFoundError as exc:
+                raise VolumeLostError(
+                    f"{self.role} volume {self.path} is not the one that was opened: "
+                    "was it unmounted? Mount it again; nothing is done until then."
+                ) from exc
+            moves = {fd: self.fd, private_fd: self.private_fd}
+            if self._lock_fd is not None:
+                lock_fd = self._take_lock(private_fd)
+                stack.callback(os.close, lock_fd)
+                moves[lock_fd] = self._lock_fd
+            for new, known in moves.items():
+                os.dup2(new, known, inheritable=False)
+            self._inode = _inode(os.fstat(self.fd))
+            self.doubt()  # What was written last may not have reached it.
 
     @property
     def partner(self) -> str | None:
@@ -140,7 +178,12 @@ class Volume:
         Raises:
             VolumeLockedError: somebody else is; the message says who.
         """
-        fd = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=self.private_fd)
+        self._lock_fd = self._take_lock(self.private_fd)
+        self.doubt()  # Whatever a predecessor did until now.
+
+    def _take_lock(self, private_fd: int) -> int:
+        """Descriptor of the lock file, locked."""
+        fd = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=private_fd)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:
@@ -149,12 +192,11 @@ class Volume:
             if exc.errno not in (errno.EAGAIN, errno.EACCES):
                 raise VolumeError(f"{self.role} volume {self.path} cannot be locked: {exc.strerror}") from exc
             raise VolumeLockedError(f"{self.role} volume {self.path} is in use by {holder}") from exc
-        self._lock_fd = fd
-        self.doubt()  # Whatever a predecessor did until now.
         since = datetime.now(UTC).isoformat(timespec="seconds")
         with contextlib.suppress(OSError):  # Only for the message of whoever waits; the volume may be full.
             os.ftruncate(fd, 0)
             os.pwrite(fd, f"pid {os.getpid()} on {socket.gethostname()} since {since}\n".encode(), 0)
+        return fd
 
     def probe(self) -> None:
         """See that the file system can do everything that is relied upon; the volume must not be used meanwhile.

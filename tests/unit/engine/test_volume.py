@@ -3,12 +3,13 @@
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from metrics_storage.engine.volume import Role, Volume
-from metrics_storage.errors import VolumeError, VolumeLockedError
+from metrics_storage.errors import VolumeError, VolumeLockedError, VolumeLostError
 
 
 def marker(path: Path) -> Path:
@@ -130,4 +131,64 @@ def test_a_lost_marker_is_noticed(tmp_path: Path) -> None:
         found = json.loads((tmp_path / "copy").read_text())
         marker(tmp_path).write_text(json.dumps({**found, "id": "another"}))
         with pytest.raises(VolumeError, match=r"has id another, .* was it swapped\?"):
+            volume.check()
+
+
+@pytest.fixture
+def remounted(tmp_path: Path) -> Iterator[Volume]:
+    """A locked volume, of which a copy stands at its path by now: the same volume under another device number."""
+    path = tmp_path / "volume"
+    path.mkdir()
+    with Volume(path, Role.STORAGE, initialise=True) as volume:
+        volume.lock()
+        volume.check()
+        path.rename(tmp_path / "before")
+        shutil.copytree(tmp_path / "before", path)
+        yield volume
+
+
+def test_the_same_volume_mounted_anew_is_opened_anew(remounted: Volume) -> None:
+    root, private = remounted.fd, remounted.private_fd
+    remounted.check()
+    remounted.check()
+    assert (remounted.fd, remounted.private_fd) == (root, private)
+    assert os.path.samestat(os.fstat(root), remounted.path.stat())
+    assert os.path.samestat(os.fstat(private), marker(remounted.path).parent.stat())
+    with Volume(remounted.path, Role.STORAGE, initialise=False) as other, pytest.raises(VolumeLockedError):
+        other.lock()
+
+
+def test_a_volume_mounted_anew_that_another_works_on_stays_refused(remounted: Volume) -> None:
+    before = os.fstat(remounted.fd)
+    with Volume(remounted.path, Role.STORAGE, initialise=False) as other:
+        other.lock()
+        with pytest.raises(VolumeLockedError, match="is in use by pid"):
+            remounted.check()
+        assert os.path.samestat(os.fstat(remounted.fd), before)
+    remounted.check()
+
+
+def test_what_was_written_before_is_flushed_on_the_volume_mounted_anew(
+    remounted: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[int] = []
+    monkeypatch.setattr("metrics_storage.engine.volume.sync_filesystem", flushed.append)
+    remounted.check()
+    assert flushed == [remounted.fd]
+
+
+def test_another_volume_mounted_in_its_place_is_none_of_ours(tmp_path: Path) -> None:
+    path = tmp_path / "volume"
+    path.mkdir()
+    with Volume(path, Role.STORAGE, initialise=True) as volume:
+        path.rename(tmp_path / "before")
+        path.mkdir()
+        with pytest.raises(VolumeLostError, match="was it unmounted"):
+            volume.check()
+        Volume(path, Role.STORAGE, initialise=True).close()
+        with pytest.raises(VolumeLostError, match=f"expected {volume.id}: was it swapped"):
+            volume.check()
+        assert os.path.samestat(os.fstat(volume.fd), (tmp_path / "before").stat())
+        shutil.rmtree(path)
+        with pytest.raises(VolumeLostError, match="No such file"):
             volume.check()
