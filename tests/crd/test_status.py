@@ -27,6 +27,7 @@ QUARANTINE = {
     "completedAt": TIME,
 }
 STATUS = {
+    "uid": "6f1c0c5e-3a2d-4a7e-9d6b-0f8f7a5d2b11",
     "observedGeneration": 1,
     "phase": "Quarantined",
     "nodeName": "worker-1",
@@ -121,6 +122,42 @@ def test_a_latched_quarantine_cannot_be_taken_out(collection: Collection, status
         for message in answer.causes["status"]
     )
     assert collection.get(stored)["status"]["quarantine"] == {"reason": "too large", "requestedAt": TIME}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        pytest.param({"uid": "7a1de1a2-0c6f-4a0c-8a36-0a8f6a1f9b22"}, id="by its uid"),
+        pytest.param({"volumeName": "ms-7a1de1a2-0c6f-4a0c-8a36-0a8f6a1f9b22"}, id="by its volume"),
+    ],
+)
+def test_a_quarantine_of_another_uid_can_be_replaced(collection: Collection, told: dict[str, Any]) -> None:
+    stored = collection.made()
+    collection.patch(stored, "/status", status={**told, "quarantine": {"reason": "old", "requestedAt": TIME}})
+
+    own = {"uid": "6f1c0c5e-3a2d-4a7e-9d6b-0f8f7a5d2b11", "quarantine": None}
+    answer = collection.patch(stored, "/status", status=own)
+
+    assert answer.accepted, answer.message
+    assert "quarantine" not in answer.body["status"]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        pytest.param({"uid": "6f1c0c5e-3a2d-4a7e-9d6b-0f8f7a5d2b11"}, id="by its uid"),
+        pytest.param({"volumeName": "ms-6f1c0c5e-3a2d-4a7e-9d6b-0f8f7a5d2b11"}, id="by its volume"),
+        pytest.param({}, id="by nothing"),
+    ],
+)
+def test_a_quarantine_of_the_same_uid_stays(collection: Collection, told: dict[str, Any]) -> None:
+    stored = collection.made()
+    collection.patch(stored, "/status", status={**told, "quarantine": {"reason": "not JSON", "requestedAt": TIME}})
+
+    own = {"uid": "6f1c0c5e-3a2d-4a7e-9d6b-0f8f7a5d2b11", "quarantine": None}
+    answer = collection.patch(stored, "/status", status=own)
+
+    assert answer.code == 422
 
 
 def test_a_latched_quarantine_gets_its_archive(collection: Collection) -> None:

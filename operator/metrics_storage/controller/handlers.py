@@ -14,8 +14,8 @@ import kopf
 from metrics_storage import constants
 from metrics_storage.controller.memory import Bookkeeping
 from metrics_storage.controller.reconciler import UNCLEAN_PAUSE, Reconciler
-from metrics_storage.controller.subject import is_flagged
 from metrics_storage.errors import PersistentlyUncleanError
+from metrics_storage.model.resource import StorageResource
 from metrics_storage.model.trouble import explain
 
 _log = logging.getLogger(__name__)
@@ -43,7 +43,8 @@ def register(registry: kopf.OperatorRegistry, reconciler: Reconciler, bookkeepin
         except Exception as exc:
             # Where a person must act, an edit or the sweep comes back here; a timer would only delay the edit.
             # Not so on the way to quarantine, which no edit can change and the sweep leaves alone.
-            if not explain(exc).stalled or is_flagged(body) or await reconciler.is_latched(body["metadata"]["uid"]):
+            resource = StorageResource(body)
+            if not explain(exc).stalled or resource.is_flagged or await reconciler.is_latched(resource.uid):
                 raise again(exc) from exc
 
     @kopf.on.delete(*resource, id=_DELETE, registry=registry)

@@ -66,7 +66,7 @@ class Reconciler:
             if record is None:
                 await self._check_not_lost(subject)
             if subject.quarantine_reason or (record and record.quarantine):
-                await self._quarantine(subject, record, subject.quarantine_reason)
+                await self._quarantine(subject, record, subject.quarantine_reason or "")
             else:
                 await self._provide(subject, record)
 
@@ -88,7 +88,7 @@ class Reconciler:
                 fresh = await subject.read_again()
                 if fresh is None or fresh.deleting or fresh.quarantine_reason:
                     return
-                subject.status = fresh.status
+                subject.follow(fresh)
             if record is None:
                 await self._check_not_lost(subject)
             await self._provide(subject, record, bound=bound, measure=True)

@@ -10,13 +10,13 @@ from typing import Any, Final
 from metrics_storage.constants import FINALIZER, MANAGED_SELECTOR, UID_LABEL, VOLUME_ID_LABEL
 from metrics_storage.controller.port import Engine
 from metrics_storage.controller.reconciler import Reconciler
-from metrics_storage.controller.subject import is_flagged
 from metrics_storage.errors import MetricsStorageError
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import is_bound
 from metrics_storage.kube.resources import CLAIMS, STORAGES, VOLUMES, Resource
 from metrics_storage.model import reasons
 from metrics_storage.model.record import Phase, Record
+from metrics_storage.model.resource import StorageResource
 from metrics_storage.model.trouble import explain
 
 _log = logging.getLogger(__name__)
@@ -88,7 +88,8 @@ class Sweep:
             if "deletionTimestamp" in body["metadata"]:
                 self._conclude_if_late(body)
                 continue
-            if is_flagged(body) and (body.get("status") or {}).get("phase") != "Quarantined":
+            resource = StorageResource(body)
+            if resource.is_flagged and resource.phase != "Quarantined":
                 self._beside(uid, self._reconciler.resume, body)
                 continue
             try:
@@ -169,8 +170,8 @@ class Sweep:
 
 
 def _waits_for_a_person(body: Mapping[str, Any]) -> bool:
-    conditions = (body.get("status") or {}).get("conditions", ())
-    return any(entry["type"] == "Stalled" and entry["reason"] != reasons.QUARANTINED for entry in conditions)
+    stalled = StorageResource(body).condition("Stalled")
+    return bool(stalled) and stalled["reason"] != reasons.QUARANTINED
 
 
 def _by_uid(objects: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

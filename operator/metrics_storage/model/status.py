@@ -32,12 +32,14 @@ class Findings:
     usage: Usage | None = None
 
 
-def build_status(findings: Findings, old: Mapping[str, Any], *, generation: int, now: str) -> dict[str, Any]:
+def build_status(findings: Findings, old: Mapping[str, Any], *, uid: str, generation: int, now: str) -> dict[str, Any]:
     """The whole status.
 
     Args:
         findings: what is known now.
-        old: the status as it stands; its usage and transition times are kept where nothing newer is known.
+        old: the status of this MetricsStorage as it stands, never that of another uid; its usage and transition
+            times are kept where nothing newer is known.
+        uid: whose status it is; a backup may bring it to another.
         generation: the `metadata.generation` that was looked at.
         now: RFC 3339 in UTC.
     """
@@ -53,6 +55,7 @@ def build_status(findings: Findings, old: Mapping[str, Any], *, generation: int,
     elif not ready:
         conditions.append(Condition("Reconciling", True, conditions[0].reason, conditions[0].message))
     status: dict[str, Any] = {
+        "uid": uid,
         "observedGeneration": generation,
         "phase": _phase(ready, findings, trouble),
         "conditions": merge_conditions(old.get("conditions", ()), conditions, generation=generation, now=now),

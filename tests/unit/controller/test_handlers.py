@@ -15,7 +15,7 @@ from metrics_storage.controller.memory import Bookkeeping
 from metrics_storage.controller.settings import Settings
 from metrics_storage.controller.startup import build_kopf_settings
 
-BODY: dict[str, Any] = {"metadata": {"namespace": "runners", "name": "runner-0", "uid": "u"}}
+BODY: dict[str, Any] = {"metadata": {"namespace": "runners", "name": "runner-0", "uid": "u", "generation": 1}}
 RAISED = [
     *(kind("x") for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)),
     OSError(28, "No space left on device"),

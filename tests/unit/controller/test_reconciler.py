@@ -412,3 +412,51 @@ def attempt(call: Callable[[], Any]) -> bool:
     except Exception:
         return True
     return False
+
+
+OTHER_UID = "7a1de1a2-0c6f-4a0c-8a36-0a8f6a1f9b22"
+
+
+def restored(world: World, status: Object) -> None:
+    """Put a MetricsStorage there as a backup tool does: with the status of another life."""
+    world.apply()
+    world.body["status"] = status
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        pytest.param({"uid": OTHER_UID}, id="by its uid"),
+        pytest.param({"volumeName": f"ms-{OTHER_UID}"}, id="by its volume"),
+        pytest.param({"path": f"/srv/runners/runner-0_{OTHER_UID}"}, id="by its directory"),
+    ],
+)
+def test_a_status_of_another_life_is_replaced_and_the_directory_made_anew(world: World, told: Object) -> None:
+    quarantine = {"reason": "not JSON", "requestedAt": "2025-01-01T00:00:00Z", "archive": "runners/old_1.tar.gz"}
+    old = {"type": "Quarantined", "status": "True", "reason": "Quarantined", "message": "old", "observedGeneration": 1}
+    restored(world, {**told, "phase": "Quarantined", "quarantine": quarantine, "conditions": [old]})
+
+    world.reconcile()
+
+    assert world.live.is_dir()
+    assert world.reason("Ready") == "Provisioned"
+    assert world.reason("Quarantined") is None
+    assert world.body["status"]["uid"] == UID
+    assert "quarantine" not in world.body["status"]
+    world.finalize()
+    assert not world.archives
+
+
+def test_a_status_of_another_life_does_not_call_a_directory_vanished_that_was_never_made(world: World) -> None:
+    restored(world, {"uid": OTHER_UID, "path": f"/srv/runners/runner-0_{OTHER_UID}", "phase": "Ready"})
+
+    world.finalize()
+
+    assert not world.live.exists()
+
+
+def test_a_lost_journal_entry_is_still_noticed_by_its_own_status(world: World) -> None:
+    restored(world, {"uid": UID, "path": f"/srv/runners/runner-0_{UID}", "phase": "Ready"})
+
+    with pytest.raises(MetricsStorageError, match="is not on storage volume"):
+        world.reconcile()

@@ -36,7 +36,8 @@ class World:
         if not self.reachable:
             raise KubernetesError("connection refused", None)
         if resource is STORAGES:
-            metadata = {"name": "runner-0", "namespace": "runners", "uid": UID, "annotations": self.annotations}
+            metadata = {"name": "runner-0", "namespace": "runners", "uid": UID, "generation": 1}
+            metadata["annotations"] = self.annotations
             yield {"metadata": metadata, "status": {"conditions": self.conditions, "phase": self.phase}}
 
     async def uids(self) -> set[str]:

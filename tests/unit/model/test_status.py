@@ -28,7 +28,7 @@ DONE = replace(RECORD, phase=Phase.GONE, quarantine=Quarantine(reason="bad", req
 
 
 def status(findings: Findings, old: dict[str, Any] | None = None) -> dict[str, Any]:
-    return build_status(findings, old or {}, generation=3, now="2026-01-01T00:00:00Z")
+    return build_status(findings, old or {}, uid=IDENTITY.uid, generation=3, now="2026-01-01T00:00:00Z")
 
 
 def conditions(found: dict[str, Any]) -> dict[str, tuple[str, str]]:
@@ -95,9 +95,11 @@ def test_a_released_loss_is_never_called_quarantined() -> None:
 
 def test_transition_times_stay_while_a_status_stays() -> None:
     old = status(Findings(record=RECORD, bound=True))
-    again = build_status(Findings(record=RECORD, bound=True), old, generation=4, now="2026-02-02T00:00:00Z")
+    again = build_status(
+        Findings(record=RECORD, bound=True), old, uid=IDENTITY.uid, generation=4, now="2026-02-02T00:00:00Z"
+    )
     assert again["conditions"][0]["lastTransitionTime"] == "2026-01-01T00:00:00Z"
-    lost = build_status(Findings(record=RECORD), again, generation=4, now="2026-03-03T00:00:00Z")
+    lost = build_status(Findings(record=RECORD), again, uid=IDENTITY.uid, generation=4, now="2026-03-03T00:00:00Z")
     assert lost["conditions"][0]["lastTransitionTime"] == "2026-03-03T00:00:00Z"
 
 

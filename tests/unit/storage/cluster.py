@@ -201,5 +201,7 @@ class Operator:
         findings = Findings(
             record=record, bound=record.phase is Phase.PROVISIONED, deleting=deleting, path=str(path), node_name="n"
         )
-        body["status"] = build_status(findings, body.get("status", {}), generation=metadata["generation"], now=NOW)
+        body["status"] = build_status(
+            findings, body.get("status", {}), uid=metadata["uid"], generation=metadata["generation"], now=NOW
+        )
         return deleting

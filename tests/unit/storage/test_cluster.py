@@ -204,8 +204,11 @@ def test_what_is_out_of_service_does_not_exist(
         manager.create("runner-0")
 
 
-def test_an_empty_annotation_requests_nothing(api: ApiServer, manager: KubernetesStorageManager) -> None:
-    api.add("runner-0", status(READY), annotations={ANNOTATION: " "})
+def test_a_blank_annotation_is_a_request_and_an_empty_one_is_none(
+    api: ApiServer, manager: KubernetesStorageManager
+) -> None:
+    api.add("runner-0", status(READY), annotations={ANNOTATION: ""})
+    api.add("runner-1", status(READY), annotations={ANNOTATION: " "})
     assert names(manager) == ["runner-0"]
 
 
