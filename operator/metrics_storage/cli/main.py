@@ -10,6 +10,7 @@ from click.shell_completion import shell_complete
 
 from metrics_storage import __version__
 from metrics_storage.cli import output
+from metrics_storage.cli.adopt_volume import adopt_volume
 from metrics_storage.cli.archives import archives
 from metrics_storage.cli.command import Group
 from metrics_storage.cli.init_volume import init_volume
@@ -45,7 +46,7 @@ def cli() -> None:
     """A directory for every CI runner, and evidence that cannot get lost."""
 
 
-for _command in (run, archives, release, init_volume):
+for _command in (run, archives, release, init_volume, adopt_volume):
     cli.add_command(_command)
 
 

@@ -16,6 +16,7 @@ from typing import Final
 
 from metrics_storage.engine import durable, inode_flags
 from metrics_storage.engine.removal import remove_tree
+from metrics_storage.engine.token import Token, compare_token, give_token
 from metrics_storage.engine.volume import PRIVATE, Volume
 from metrics_storage.errors import DirectoryExistsError, InvalidSpecError, RemovalError, VolumeError
 from metrics_storage.model.identity import Identity
@@ -60,11 +61,24 @@ def resolve_ownership(spec: StorageSpec) -> Ownership:
     return Ownership(uid, gid, spec.mode_bits)
 
 
-class Directories:
-    """The storage directories of a volume."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What stands where the directory of a record may be: its place, its inode number and its token."""
 
-    def __init__(self, volume: Volume) -> None:
+    place: Place
+    inode: int
+    token: Token
+
+
+class Directories:
+    """The storage directories of a volume.
+
+    With `adopting`, a directory that was copied to where it stands counts as the one that was provisioned.
+    """
+
+    def __init__(self, volume: Volume, *, adopting: bool = False) -> None:
         self._volume = volume
+        self._adopting = adopting
 
     def exists_live(self, identity: Identity) -> bool:
         """Whether anything stands where the live directory of `identity` belongs."""
@@ -75,7 +89,7 @@ class Directories:
             return False
         return True
 
-    def make(self, identity: Identity, ownership: Ownership) -> int:
+    def make(self, identity: Identity, ownership: Ownership, token: str | None = None) -> int:
         """Make the live directory, or complete one that was begun, and return its inode.
 
         It belongs to us alone (0700) until its owner and mode are set, in this order.
@@ -87,11 +101,13 @@ class Directories:
                 durable.make_directory(identity.namespace, self._volume.fd, _NAMESPACE_MODE)
                 with self._holder(Place.LIVE, identity) as (fd, name):
                     durable.make_directory(name, fd, 0o700)
-                    return self._set_ownership(identity, ownership)
+                    return self._set_ownership(identity, ownership, token)
 
-    def _set_ownership(self, identity: Identity, ownership: Ownership) -> int:
-        """Give the live directory its owner and mode, and return its inode."""
+    def _set_ownership(self, identity: Identity, ownership: Ownership, token: str | None) -> int:
+        """Give the live directory its token, its owner and its mode, and return its inode."""
         with self.opened(Place.LIVE, identity) as fd:
+            if token is not None:
+                give_token(fd, identity.uid, token)
             os.fchown(fd, ownership.uid, ownership.gid)
             os.fchmod(fd, ownership.mode)
             os.fsync(fd)
@@ -103,21 +119,45 @@ class Directories:
         Raises:
             DirectoryExistsError: another directory stands in its place.
         """
+        located = self.locate(record)
+        return located.place if located else None
+
+    def locate(self, record: Record) -> Standing | None:
+        """Where the directory of a record stands; its inode number is another one where it was copied there.
+
+        Raises:
+            DirectoryExistsError: another directory stands in its place, or a copy that is not to be adopted.
+        """
+        standing = self.standing(record)
+        if standing is None or record.inode in (None, standing.inode):
+            return standing
+        if not (self._adopting and standing.token is Token.SAME):
+            raise DirectoryExistsError(self._is_another(record, standing))
+        return standing
+
+    def standing(self, record: Record) -> Standing | None:
+        """Whatever stands in the first place where the directory of a record may be."""
         for place in Place:
             try:
-                with self._mounts_told(place, record.identity), self._holder(place, record.identity) as (fd, name):
-                    inode = durable.inode_of(name, fd)
+                with self.opened(place, record.identity) as fd:
+                    token = compare_token(fd, record.identity.uid, record.token)
+                    return Standing(place, os.fstat(fd).st_ino, token)
             except FileNotFoundError:
                 continue
-            if inode is None:
-                continue
-            if record.inode is not None and inode != record.inode:
-                raise DirectoryExistsError(
-                    f"{place} directory of {record.identity} has inode {inode}, but {record.inode} was "
-                    "provisioned: somebody replaced it. Move it away; it is not touched."
-                )
-            return place
         return None
+
+    def _is_another(self, record: Record, standing: Standing) -> str:
+        found = (
+            f"{standing.place} directory of {record.identity} has inode {standing.inode}, but {record.inode} was "
+            "provisioned: "
+        )
+        adopt = f"metrics-storage adopt-volume {self._volume.path}"
+        if standing.token is Token.SAME:
+            return f"{found}it is a copy. If the volume was copied or restored, stop the operator, then: {adopt}"
+        return (
+            f"{found}somebody replaced it. Move it away; it is not touched. (If the whole volume was copied or "
+            f"restored, stop the operator, then: {adopt})"
+        )
 
     @contextlib.contextmanager
     def opened(self, place: Place, identity: Identity) -> Iterator[int]:

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar, cast
 from metrics_storage.engine.directories import Directories, Place, resolve_ownership
 from metrics_storage.engine.journal import Journal
 from metrics_storage.engine.quarantine import QuarantineStore
+from metrics_storage.engine.token import new_token
 from metrics_storage.engine.tree import Progress, within
 from metrics_storage.engine.usage import measure
 from metrics_storage.engine.volume import Volume
@@ -71,13 +72,16 @@ class Ensured:
 class StorageEngine:
     """The directories of one storage volume and their archives on one quarantine volume."""
 
-    def __init__(self, storage: Volume, quarantine: Volume, *, cluster: str = "", node: str = "") -> None:
+    def __init__(
+        self, storage: Volume, quarantine: Volume, *, cluster: str = "", node: str = "", adopting: bool = False
+    ) -> None:
         """Work on two opened volumes, of which `storage` is locked.
 
         Raises:
             VolumeError: one of them is not there any more as it was opened.
 
-        `cluster` and `node` are written into manifests, for whoever reads an archive years later.
+        `cluster` and `node` are written into manifests, for whoever reads an archive years later. With `adopting`,
+        directories that were copied with their volume count as those that were provisioned.
         """
         self.storage = storage
         for volume in (storage, quarantine):
@@ -85,7 +89,8 @@ class StorageEngine:
         self.archives = QuarantineStore(quarantine, cluster=cluster, node=node)
         self._journal = Journal(storage)
         self._journal.keep_spares()
-        self._directories = Directories(storage)
+        self._adopting = adopting
+        self._directories = Directories(storage, adopting=adopting)
 
     def find(self, uid: str) -> Record | None:
         """What the journal knows about a uid; None where nothing was ever begun or all is over."""
@@ -115,14 +120,14 @@ class StorageEngine:
                     f"{self.storage.path}/{identity.namespace}/{identity.directory_name} exists, but the "
                     "journal does not know it: move it away, or restore the journal entry"
                 )
-            record = self._journal.write(Record(identity=identity, spec=spec))
+            record = self._journal.write(Record(identity=identity, spec=spec, token=new_token()))
         if record.phase not in (Phase.PROVISIONING, Phase.PROVISIONED):
             raise JournalError(f"{identity} cannot be provided any more: its directory is {record.phase}")
         check_unchanged(record.spec, spec)
         repairs: tuple[str, ...] = ()
         if record.phase is Phase.PROVISIONED:
             # Owner and mode are the runner's and the kubelet's (fsGroup) from here on, and are left to them.
-            place = self._directories.find(record)
+            record, place = self._located(record)
             if place is Place.LIVE:
                 return Ensured(record)
             if place is not None or record.had_content is not False:
@@ -130,7 +135,7 @@ class StorageEngine:
             repairs = ("the directory had vanished, was empty when last measured, and was made anew",)
             record = self._journal.write(replace(record, phase=Phase.PROVISIONING, inode=None))
         if record.phase is Phase.PROVISIONING:
-            inode = self._directories.make(identity, ownership)
+            inode = self._directories.make(identity, ownership, record.token)
             record = self._journal.write(replace(record, phase=Phase.PROVISIONED, inode=inode))
         return Ensured(record, repairs)
 
@@ -172,7 +177,7 @@ class StorageEngine:
             raise JournalError(f"{identity} has no latched quarantine")
         if not record.must_be_archived:
             return record
-        place = self._directories.find(record)
+        record, place = self._located(record)
         if place is None and self._directories.released(identity.uid):
             record = self._journal.write(record.at(Phase.GONE))
             self._directories.drop_release(identity.uid)
@@ -209,7 +214,8 @@ class StorageEngine:
             raise JournalError(f"{identity} has no latched quarantine")
         if record.phase is not Phase.PROVISIONED or quarantine.provisional:
             return record
-        if self._directories.find(record) is not Place.LIVE:
+        record, place = self._located(record)
+        if place is not Place.LIVE:
             raise self._vanished(record)
         with self._directories.opened(Place.LIVE, identity) as source_fd:
             committed = self.archives.commit_provisional(source_fd, record, progress)
@@ -242,6 +248,7 @@ class StorageEngine:
         """
         record = self.condemn(identity)
         if record.phase is Phase.CONDEMNED:
+            record, _ = self._located(record) if self._adopting else (record, None)
             self._directories.remove_from_trash(record)
             record = self._journal.write(record.at(Phase.GONE))
             self._journal.keep_spares()
@@ -261,7 +268,7 @@ class StorageEngine:
             return record
         if record.quarantine is not None or record.phase not in (Phase.PROVISIONING, Phase.PROVISIONED):
             raise JournalError(f"{identity} cannot be left to its owner: its directory is {record.phase}")
-        place = self._directories.find(record)
+        record, place = self._located(record)
         if place is None:
             return self._condemn(record)
         if place is Place.TRASH:  # A removal began, and was interrupted before it condemned anything.
@@ -344,8 +351,17 @@ class StorageEngine:
             self._directories.move(record.identity, place, Place.FROZEN)
         return self._journal.write(record.at(Phase.FROZEN))
 
+    def _located(self, record: Record) -> tuple[Record, Place | None]:
+        """Where the directory of a record stands; a copy of it is taken into the journal first."""
+        located = self._directories.locate(record)
+        if located is None:
+            return record, None
+        if record.inode not in (None, located.inode):
+            record = self._journal.write(replace(record, inode=located.inode))
+        return record, located.place
+
     def _condemn(self, record: Record) -> Record:
-        place = self._directories.find(record)
+        record, place = self._located(record)
         if place is None:
             if record.phase is Phase.PROVISIONING or self._directories.released(record.identity.uid):
                 return self._journal.write(record.at(Phase.GONE))

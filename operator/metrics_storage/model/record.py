@@ -82,6 +82,7 @@ class Quarantine:
 class Record:
     """A journal entry. `inode` is None until the directory was made.
 
+    `token` is an attribute of the directory that a copy of it carries; None in entries older than tokens.
     `had_content` is None until usage was measured; it decides whether a vanished directory is a loss.
     """
 
@@ -89,6 +90,7 @@ class Record:
     spec: StorageSpec
     phase: Phase = Phase.PROVISIONING
     inode: int | None = None
+    token: str | None = None
     had_content: bool | None = None
     quarantine: Quarantine | None = None
     unknown: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
@@ -114,6 +116,7 @@ class Record:
             "spec": self.spec.to_json(),
             "phase": self.phase,
             "inode": self.inode,
+            "token": self.token,
             "hadContent": self.had_content,
             "quarantine": _dump(self.quarantine),
         }
@@ -136,6 +139,7 @@ class Record:
                 spec=StorageSpec.from_json(_known(StorageSpec, data["spec"])),
                 phase=Phase(data["phase"]),
                 inode=data["inode"],
+                token=data.get("token"),
                 had_content=data["hadContent"],
                 quarantine=_quarantine(data["quarantine"]),
             )

@@ -27,7 +27,7 @@ class Records:
     def __init__(self, volume: Volume) -> None:
         self._path = volume.path
         self._journal = Journal(volume)
-        self._directories = Directories(volume)
+        self._directories = Directories(volume, adopting=True)
 
     def every(self, runner_name: str | None = None) -> Iterator[Record]:
         """All lives, or those of one name; an entry that cannot be read is logged, kept and left out."""

@@ -93,7 +93,7 @@ class LocalVolumes:
             open_volume(self.quarantine, Role.QUARANTINE) as quarantine,
         ):
             self._lock(storage)
-            yield Work(StorageEngine(storage, quarantine, node=socket.gethostname()), Records(storage))
+            yield Work(StorageEngine(storage, quarantine, node=socket.gethostname(), adopting=True), Records(storage))
 
     def _lock(self, volume: Volume) -> None:
         deadline = time.monotonic() + self.patience
