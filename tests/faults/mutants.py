@@ -154,6 +154,8 @@ _PRECONDITIONS: Final = (
     _mutant("anything is adopted as a copy", "directories.locate",
             "if not (self._adopting and standing.token is Token.SAME):", "if not self._adopting:",
             _UNIT + "test_adoption.py::test_what_is_no_copy_is_never_adopted"),
+    _mutant("a snapshot of the volume is archived", "tree._look", "elif is_snapshot_of(fd, root_fd):", "elif False:",
+            _UNIT + "test_subvolumes.py::test_a_snapshot_of_the_volume_itself_gets_into_no_archive"),
     _mutant("the mark of another is adopted", "adoption._candidate", "Token.OTHER: Verdict.FOREIGN",
             "Token.OTHER: Verdict.COPY", _UNIT + "test_adoption.py::test_what_is_no_copy_is_never_adopted"),
     _mutant("inode is not compared before a removal", "removal._open_condemned",

@@ -20,14 +20,14 @@ _NAMED: Final = 5
 def remove_tree(parent_fd: int, name: bytes, *, inode: int, progress: Progress | None = None) -> None:
     """Remove the directory `name`, with everything in it, from the open trash directory.
 
-    Entries that cannot be removed (immutable, busy, on another mount) stay, and the rest goes nevertheless.
+    Entries that cannot be removed (immutable, busy, on another mount) stay, and the rest goes nevertheless;
+    subvolumes of btrfs go like directories, read-only ones too.
     `progress` is told entries only; its bytes are always 0.
 
     Raises:
         FileNotFoundError: there is no such entry.
         RemovalError: it is not a directory of that inode on the trash's own device (then nothing was touched),
             or something is left; the message names the first few.
-        OSError: the directory itself cannot be listed.
     """
     fd = _open_condemned(parent_fd, name, inode)
     obstacles = 0
@@ -50,8 +50,8 @@ def remove_tree(parent_fd: int, name: bytes, *, inode: int, progress: Progress |
         raise RemovalError(
             f"condemned directory {printable(name)} still holds entries that cannot be removed ({obstacles}): "
             + ", ".join(named)
-            + ". Take away on the node what resists, such as an immutable flag (chattr -i) or a mount (umount); the "
-            "removal is tried again"
+            + ". Take away on the node what resists, such as an immutable flag (chattr -i), a mount (umount) or a "
+            "read-only subvolume (btrfs property set -ts PATH ro false); the removal is tried again"
         )
     try:
         os.rmdir(name, dir_fd=parent_fd)
@@ -89,7 +89,9 @@ def _require_condemned(found: os.stat_result, parent_fd: int, name: bytes, inode
 
 def _remove_visited(visit: Visit) -> int | None:
     """Remove one entry unless it is a directory being entered; None, or the errno of what prevents it."""
-    if visit.step is Step.ENTER or visit.name == b".":
+    if visit.step is Step.ENTER:
+        return visit.problem
+    if visit.name == b".":
         return None
     if visit.problem is not None:
         return None if visit.problem == errno.ENOENT else visit.problem

@@ -11,13 +11,14 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from heapq import nsmallest
 from itertools import chain, islice
 from typing import Final
 
+from metrics_storage.engine.subvolumes import is_snapshot_of, make_writable
 from metrics_storage.engine.syscalls import open_beneath
 
 Progress = Callable[[int, int], None]
@@ -84,8 +85,9 @@ class Visit:
     """One step at one entry; valid only until the walk goes on.
 
     `problem` is an errno or None: ENOENT for what vanished after its directory was listed, EXDEV for the place
-    where another file system or mount begins, ESTALE for what cannot be reached any more because a directory
-    was moved away from its parent, otherwise what the kernel said. On LEAVE it says that the parent is lost.
+    where another mount or a snapshot of the surrounding volume begins, ESTALE for what cannot be reached any more
+    because a directory was moved away from its parent, otherwise what the kernel said. On ENTER it says that the
+    directory cannot be listed to its end: what could be listed follows. On LEAVE it says that the parent is lost.
     """
 
     step: Step
@@ -126,19 +128,35 @@ class _Frame:
     """The name that was visited last."""
     listed: bool = False
     """Nothing is left to be visited but what is pending."""
+    problem: int | None = None
+    """Why listing it ended before its end, the last time."""
 
     def fill(self) -> int:
         """Have the next names pending, where there are any more; returns their number."""
         if self.fd == -1:
             raise OSError(errno.ESTALE, "a directory was moved away while it was walked, and is not known whole")
-        # The position belongs to the descriptor: whoever listed it before may have stopped in the middle.
-        os.lseek(self.fd, 0, os.SEEK_SET)
-        with os.scandir(self.fd) as entries:
-            names = (name for entry in entries if (name := os.fsencode(entry.name)) > self.last)
-            first = list(islice(names, _MAX_NAMES + 1))
-            self.listed = len(first) <= _MAX_NAMES
-            self.pending = sorted(first if self.listed else nsmallest(_MAX_NAMES, chain(first, names)), reverse=True)
+        self.problem = None
+        names = self._further_names()
+        first = list(islice(names, _MAX_NAMES + 1))
+        self.listed = len(first) <= _MAX_NAMES
+        self.pending = sorted(first if self.listed else nsmallest(_MAX_NAMES, chain(first, names)), reverse=True)
         return len(self.pending)
+
+    def _further_names(self) -> Iterator[bytes]:
+        """All names after the last one that was visited, as far as the kernel tells them."""
+        empty = True
+        try:
+            # The position belongs to the descriptor: whoever listed it before may have stopped in the middle.
+            os.lseek(self.fd, 0, os.SEEK_SET)
+            with os.scandir(self.fd) as entries:
+                for entry in entries:
+                    empty = False
+                    if (name := os.fsencode(entry.name)) > self.last:
+                        yield name
+            if empty:
+                os.fstat(self.fd)  # A directory that was removed on its NFS server lists as empty.
+        except OSError as exc:
+            self.problem = exc.errno
 
     def drop(self) -> int:
         """Forget the names that are pending, to be listed again; returns their number."""
@@ -200,15 +218,14 @@ def walk(root_fd: int, *, unlock: bool = False) -> Generator[Visit, None, None]:
     The caller may remove what it is shown, and keeps owning `root_fd`. `unlock` is that of `open_directory`.
 
     Raises:
-        OSError: the root itself cannot be listed, or a directory whose names did not fit into memory cannot be
-            listed to its end.
+        OSError: a directory whose names did not fit into memory was moved away before all of them were seen.
     """
     root = os.fstat(root_fd)
     stack = [_Frame(root_fd, root.st_dev, root.st_ino, b".")]
     ancestors: list[bytes] = []
     held = stack[0].fill()
     try:
-        yield Visit(Step.ENTER, root_fd, b".", ancestors, root_fd, root)
+        yield Visit(Step.ENTER, root_fd, b".", ancestors, root_fd, root, stack[0].problem)
         while True:
             frame = stack[-1]
             if not frame.pending and not frame.listed:
@@ -216,7 +233,7 @@ def walk(root_fd: int, *, unlock: bool = False) -> Generator[Visit, None, None]:
             if frame.pending:
                 frame.last = frame.pending.pop()
                 held -= 1
-                visit, child = _look(frame, frame.last, ancestors, unlock)
+                visit, child = _look(frame, frame.last, ancestors, root_fd, unlock)
                 if child is not None:
                     if len(stack) > _MAX_OPEN:
                         stack[-_MAX_OPEN].close()
@@ -243,7 +260,9 @@ def walk(root_fd: int, *, unlock: bool = False) -> Generator[Visit, None, None]:
             frame.close()
 
 
-def _look(frame: _Frame, name: bytes, ancestors: list[bytes], unlock: bool) -> tuple[Visit, _Frame | None]:
+def _look(
+    frame: _Frame, name: bytes, ancestors: list[bytes], root_fd: int, unlock: bool
+) -> tuple[Visit, _Frame | None]:
     """Visit one name of a directory, and the frame to walk next where it is a directory that can be walked."""
     visit = Visit(Step.ENTRY, frame.fd, name, ancestors)
     if frame.fd == -1:
@@ -257,16 +276,19 @@ def _look(frame: _Frame, name: bytes, ancestors: list[bytes], unlock: bool) -> t
         fd = open_directory(frame.fd, name, unlock=unlock)
         visit.stat = os.fstat(fd)
         if visit.stat.st_dev != frame.device:
-            # No mount, but a file system of its own all the same, such as a subvolume of btrfs.
-            os.close(fd)
-            visit.problem = errno.EXDEV
-            return visit, None
+            # On another mount it would not be open: a subvolume. What is removed from a snapshot is a copy.
+            if unlock:
+                make_writable(fd)
+            elif is_snapshot_of(fd, root_fd):
+                raise OSError(errno.EXDEV, "a snapshot of the volume around the directory")
         child = _Frame(fd, visit.stat.st_dev, visit.stat.st_ino, name)
         child.fill()
+        if child.problem == errno.ENOENT:
+            raise FileNotFoundError(errno.ENOENT, "removed while it was opened")
     except OSError as exc:
         if fd != -1:
             os.close(fd)
         visit.problem = exc.errno
         return visit, None
-    visit.step, visit.fd = Step.ENTER, fd
+    visit.step, visit.fd, visit.problem = Step.ENTER, fd, child.problem
     return visit, child

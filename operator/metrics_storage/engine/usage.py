@@ -4,6 +4,7 @@ Counts what the disk holds (blocks), not what files claim to be: that is what ca
 and a file of holes cannot inflate it. Deliberately no quota and no policy.
 """
 
+import os
 from collections import defaultdict
 from contextlib import closing
 from typing import Final
@@ -32,6 +33,8 @@ def measure(fd: int, *, progress: Progress | None = None) -> Usage:
     with closing(walk(fd)) as visits:
         for visit in visits:
             meter.add(entries=visit.step is not Step.LEAVE)
+            if visit.problem is not None and visit.name == b".":
+                raise OSError(visit.problem, os.strerror(visit.problem))
             if visit.stat is None or visit.problem is not None:
                 continue
             if visit.step is Step.ENTER:

@@ -48,7 +48,11 @@ _members = st.one_of(
     _entries(type=st.just("file"), stored=st.just(True), sparse=st.just(True), size=st.integers(0, 2**63 - 1)),
     _entries(type=st.sampled_from(("block", "character")), device=_devices),
     _entries(type=st.just("socket")),
-    _entries(status=st.sampled_from(("vanished", "unreadable", "other-mount")), error=st.text(max_size=20)),
+    _entries(
+        status=st.sampled_from(("vanished", "unreadable", "other-mount")),
+        error=st.text(max_size=20),
+        xattrs_error=st.none() | st.just("E2BIG"),
+    ),
 )
 
 

@@ -243,7 +243,7 @@ def test_too_many_extended_attributes_are_a_problem_not_a_memory_bomb(
     os.setxattr(archiving.source / "file", "user.large", b"x" * 1000)
     monkeypatch.setattr("metrics_storage.engine.archive.source._XATTRS_MAX", 100)
     summary = archiving.write()
-    assert summary.problems == ("runner-0/file: unreadable (E2BIG)",)
+    assert summary.problems == ("runner-0/file: unreadable (extended attributes: E2BIG)",)
     assert not archiving.verify().clean
 
 

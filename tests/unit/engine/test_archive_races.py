@@ -4,7 +4,9 @@ import errno
 import gzip
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -170,9 +172,125 @@ def test_content_that_cannot_be_read_becomes_zeros_and_a_status(
     archiving.verify(summary.archive_sha256)
     extracted = archiving.extract()
     data = (extracted / "bad").read_bytes()
-    assert (len(data), data[:262_144].strip(b"x"), data[262_144:524_288].strip(b"\0")) == (600_000, b"", b"")
-    assert data[524_288:].strip(b"x") == b""
+    assert (len(data), data[:262_144].strip(b"x"), data[262_144:520_192].strip(b"\0")) == (600_000, b"", b"")
+    assert data[520_192:].strip(b"x") == b""
     assert (extracted / "good").read_text() == "text"
+
+
+def test_around_a_page_that_cannot_be_read_everything_is_archived(
+    archiving: Archiving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = os.urandom(600_000)
+    (archiving.source / "bad").write_bytes(content)
+    bad = range(100 * 4096, 101 * 4096)
+    real = os.pread
+
+    def pread(fd: int, size: int, offset: int) -> bytes:
+        if offset < bad.stop and bad.start < offset + size:
+            raise OSError(errno.EIO, "injected")
+        return real(fd, size, offset)
+
+    monkeypatch.setattr(os, "pread", pread)
+    assert archiving.write().problems == ("runner-0/bad: unreadable (EIO)",)
+    archiving.verify()
+    data = (archiving.extract() / "bad").read_bytes()
+    assert data == content[: bad.start] + bytes(4096) + content[bad.stop :]
+
+
+def refuse_xattrs(monkeypatch: pytest.MonkeyPatch, call: str, refused: bytes, code: int) -> None:
+    """Have a call of `os` fail for an attribute (or a list that has it) as often as it is tried."""
+    real = getattr(os, call)
+
+    def refuse(where: int | str, *name: bytes) -> object:
+        if refused in name or (not name and os.fsdecode(refused) in real(where)):
+            raise OSError(code, "injected")
+        return real(where, *name)
+
+    monkeypatch.setattr(os, call, refuse)
+
+
+def set_xattrs(path: Path, **values: bytes) -> None:
+    try:
+        for name, value in values.items():
+            os.setxattr(path, f"user.{name}", value)
+    except OSError as exc:
+        pytest.skip(f"no extended attributes here: {exc}")
+
+
+@pytest.mark.parametrize("code", [errno.E2BIG, errno.EIO, errno.EACCES, errno.ESTALE])
+def test_a_list_of_attributes_that_cannot_be_had_is_named_beside_the_content(
+    archiving: Archiving, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    (archiving.source / "file").write_text("text")
+    set_xattrs(archiving.source / "file", a=b"1")
+    refuse_xattrs(monkeypatch, "listxattr", b"user.a", code)
+    named = errno.errorcode[code]
+    assert archiving.write().problems == (f"runner-0/file: unreadable (extended attributes: {named})",)
+    assert not archiving.verify().clean
+    entry = archiving.entries()[b"file"]
+    assert (entry.stored, entry.error, entry.xattrs_error, entry.xattrs) == (True, None, named, {})
+    assert (archiving.extract() / "file").read_text() == "text"
+
+
+@pytest.mark.parametrize("code", [errno.ENODATA, errno.EIO, errno.ENOTSUP])
+def test_an_attribute_that_is_listed_and_cannot_be_read_is_told_and_the_others_are_kept(
+    archiving: Archiving, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    (archiving.source / "file").write_text("text")
+    set_xattrs(archiving.source / "file", a=b"1", b=b"2", c=b"3")
+    refuse_xattrs(monkeypatch, "getxattr", b"user.b", code)
+    named = errno.errorcode[code]
+    assert archiving.write().problems == (f"runner-0/file: unreadable (extended attributes: {named})",)
+    archiving.verify()
+    assert archiving.entries()[b"file"].xattrs == {b"user.a": b"1", b"user.c": b"3"}
+
+
+def test_an_attribute_that_is_removed_after_it_was_listed_is_not_missed(
+    archiving: Archiving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = archiving.source / "file"
+    file.touch()
+    set_xattrs(file, a=b"1")
+    real = os.getxattr
+
+    def getxattr(where: int | str, name: bytes) -> bytes:
+        os.removexattr(where, name)
+        return real(where, name)
+
+    monkeypatch.setattr(os, "getxattr", getxattr)
+    archiving.write()
+    assert archiving.entries()[b"file"].xattrs_error is None
+
+
+@pytest.mark.parametrize("names", [0, 2])
+@pytest.mark.parametrize("where", ["", "sub"])
+def test_a_directory_that_cannot_be_listed_to_its_end_is_archived_as_far_as_it_can_be(
+    archiving: Archiving, monkeypatch: pytest.MonkeyPatch, where: str, names: int
+) -> None:
+    directory = archiving.source / where
+    directory.mkdir(exist_ok=True)
+    for name in "abc":
+        (directory / name).write_text(name)
+    inode, real = directory.stat().st_ino, os.scandir
+
+    @contextmanager
+    def scandir(fd: int) -> Iterator[Iterator[os.DirEntry[str]]]:
+        with real(fd) as entries:
+            yield fail_after(entries, names) if os.fstat(fd).st_ino == inode else entries
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    summary = archiving.write()
+    path = "/".join(filter(None, ("runner-0", where)))
+    assert summary.problems == (f"{path}: unreadable (EIO)",)
+    assert not archiving.verify().clean
+    assert archiving.compare() == ()
+    monkeypatch.undo()
+    assert sum(1 for found in (archiving.extract() / where).iterdir() if found.is_file()) == names
+
+
+def fail_after(entries: Iterator[os.DirEntry[str]], number: int) -> Iterator[os.DirEntry[str]]:
+    yield from islice(entries, number)
+    raise OSError(errno.EIO, "injected")
 
 
 def test_what_cannot_be_opened_is_an_entry_without_a_member(

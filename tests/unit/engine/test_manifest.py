@@ -122,6 +122,8 @@ Change = Callable[[list[dict[str, Any]]], object]
         pytest.param(lambda m: m[4].update(link="cnVubmVyLTAvYS9mCg=="), id="a link to a path"),
         pytest.param(lambda m: m[8].update(sha256="1" * 64), id="a plain digest of a terabyte"),
         pytest.param(lambda m: m[5].update(error={}), id="an object for an error"),
+        pytest.param(lambda m: m[5].update(xattrs_error={}), id="an object for an error of attributes"),
+        pytest.param(lambda m: m[3].update(xattrs_error="EIO"), id="ok without its attributes"),
         pytest.param(lambda m: m[6].update(device=[1]), id="half a device"),
         pytest.param(lambda m: m[-1].update(clean=True), id="clean by decree"),
         pytest.param(lambda m: m[-1].update(entries=9), id="another count"),

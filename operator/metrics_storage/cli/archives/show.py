@@ -123,7 +123,7 @@ def _line(entry: Entry) -> str:
     if entry.link is not None:
         line += f" = {shown_path(entry.link)}"
     if entry.status != "ok":
-        line += f"  [{entry.status}" + (f": {shown(entry.error)}]" if entry.error else "]")
+        line += f"  [{shown(entry.trouble)}]"
     elif not entry.stored:
         line += "  [recorded only]"
     return line

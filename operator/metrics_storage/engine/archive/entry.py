@@ -27,7 +27,7 @@ class Entry:
     """What the manifest says of one directory entry.
 
     `status` is ok, changed (while it was read; what is stored may mix old and new), vanished (before it could
-    be read), unreadable (`error` names the errno) or other-mount (another file system begins here).
+    be read), unreadable (`error` or `xattrs_error` names the errno) or other-mount (another file system begins here).
     """
 
     path: bytes
@@ -65,6 +65,18 @@ class Entry:
     blocks_sha256: str | None = None
     """Digest of the content without the blocks that are all zeros, see `Content`."""
     error: str | None = None
+    """Why it is not read whole: content, names in a directory, target of a link. Content that could not be read is
+    zeros in the archive."""
+    xattrs_error: str | None = None
+    """Why extended attributes are missing; those that could be read are there."""
+
+    @property
+    def trouble(self) -> str:
+        """What keeps its archive from being clean, in words; empty where nothing does."""
+        if self.status == "ok":
+            return ""
+        reasons = (self.error, self.xattrs_error and f"extended attributes: {self.xattrs_error}")
+        return self.status + (f" ({named})" if (named := ", ".join(filter(None, reasons))) else "")
 
     def to_json(self, version: int = VERSION) -> dict[str, Any]:
         """Fields of the manifest line; `shown` is the path for people, shortened and escaped."""
@@ -101,6 +113,8 @@ class Entry:
             line["blocks_sha256"] = self.blocks_sha256
         if self.error is not None:
             line["error"] = self.error
+        if self.xattrs_error is not None:
+            line["xattrs_error"] = self.xattrs_error
         return line
 
     @classmethod
@@ -137,6 +151,7 @@ class Entry:
             sha256=line.get("sha256"),
             blocks_sha256=line.get("blocks_sha256"),
             error=line.get("error"),
+            xattrs_error=line.get("xattrs_error"),
         )
         if "link" in line:
             entry._refer(line["link"], links, version)
@@ -171,8 +186,13 @@ class Entry:
             and self.status in STATUSES
             and isinstance(self.stored, bool)
             and isinstance(self.error, str | None)
+            and isinstance(self.xattrs_error, str | None)
+            and (version > 1 or self.xattrs_error is None)
             and (not self.stored or member)
-            and (self.status != "ok" or (self.stored == member and self.type != "unknown" and self.error is None))
+            and (
+                self.status != "ok"
+                or (self.stored == member and self.type != "unknown" and self.error == self.xattrs_error is None)
+            )
             and (self.target is not None or self.type != "symlink" or not self.stored)
             and (self.link is None or (self.stored and self.type == "file"))
             and (has_payload or (self.sha256 is None and self.blocks_sha256 is None))

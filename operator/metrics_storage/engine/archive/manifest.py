@@ -120,7 +120,7 @@ class ManifestWriter:
         """Write the next entry in the order of the walk."""
         self._account.add(entry)
         if entry.status != "ok":
-            self._name(f"{printable(entry.path)}: {entry.status}" + (f" ({entry.error})" if entry.error else ""))
+            self._name(f"{printable(entry.path)}: {entry.trouble}")
         self._block.write(line_of(entry.to_json()))
 
     def add_changed_directory(self, path: bytes) -> None:

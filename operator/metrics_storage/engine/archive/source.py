@@ -16,6 +16,7 @@ from metrics_storage.engine.archive.entry import MEMBER_TYPES, Entry
 from metrics_storage.engine.archive.paths import LinkTable
 from metrics_storage.engine.archive.sparse import data_extents, encode_map
 from metrics_storage.engine.archive.streams import CHUNK
+from metrics_storage.engine.subvolumes import is_stub
 from metrics_storage.engine.syscalls import open_beneath
 from metrics_storage.engine.tree import Visit
 
@@ -34,6 +35,8 @@ _TYPES: Final = {
 _PROBLEMS: Final = {errno.ENOENT: "vanished", errno.EXDEV: "other-mount"}
 _HANDLE: Final = os.O_PATH | os.O_NOFOLLOW
 _ZEROS: Final = bytes(CHUNK)
+_PAGE: Final = 4096
+"""What is left out around a byte that cannot be read; more in a row where much cannot be."""
 
 
 class Sink(Protocol):
@@ -67,7 +70,8 @@ class Source:
         seen = visit.stat
         if seen is not None:
             _describe(entry, seen)
-        if seen is None or visit.problem is not None:
+        listed_in_part = visit.fd != -1 and visit.problem is not None
+        if seen is None or (visit.problem is not None and not listed_in_part):
             return _failed(entry, visit.problem or errno.ENOENT)
         try:
             handle = visit.fd if visit.fd != -1 else open_beneath(visit.parent_fd, visit.name, _HANDLE)
@@ -79,6 +83,10 @@ class Source:
                 entry.status = "changed"
                 return entry
             _describe(entry, found)
+            if is_stub(visit.parent_fd, found):
+                entry.mtime_ns = 0
+            if listed_in_part:
+                _failed(entry, visit.problem)
             if entry.type == "file":
                 self._read_file(entry, handle, found)
             else:
@@ -113,6 +121,7 @@ class Source:
             fd = _open_content(handle)
         except OSError as exc:
             _failed(entry, exc.errno)
+            _read_xattrs(entry, f"/proc/self/fd/{handle}")
             return
         try:
             _read_xattrs(entry, fd)
@@ -136,7 +145,10 @@ class Source:
             self._links.add(key, entry.number, entry.path)
 
     def _store_content(self, entry: Entry, fd: int, extents: "array[int] | None") -> None:
-        """Hand exactly the announced number of bytes to the sink; what cannot be read becomes zeros and a status."""
+        """Hand exactly the announced number of bytes to the sink; what cannot be read becomes zeros and a status.
+
+        A read that fails is tried again in small, so that all that can be read around the place is.
+        """
         sparse_map = b"" if extents is None else encode_map(extents, entry.size)
         pairs = array("q", (0, entry.size)) if extents is None else extents
         entry.sparse = extents is not None
@@ -145,12 +157,13 @@ class Source:
         self._sink.begin(entry)
         self._sink.write(sparse_map)
         content = Content(plain=self._has_plain_digest(entry))
+        reader = _Reader(entry, fd)
         offset = 0
         for start, length in zip(pairs[::2], pairs[1::2], strict=True):
             content.hole(start - offset)
             offset, end = start, start + length
             while offset < end:
-                chunk = _read_chunk(entry, fd, offset, min(CHUNK, end - offset))
+                chunk = reader.read(offset, end - offset)
                 offset += len(chunk)
                 content.data(chunk)
                 self._sink.write(chunk)
@@ -168,16 +181,31 @@ class Source:
         return True
 
 
-def _read_chunk(entry: Entry, fd: int, offset: int, wanted: int) -> bytes:
-    """Up to so many bytes, at least one; zeros and a status where they cannot be read."""
-    try:
-        chunk = os.pread(fd, wanted, offset)
-    except OSError as exc:
-        _failed(entry, exc.errno)
-        return _ZEROS[:wanted]
-    if not chunk and entry.status == "ok":
-        entry.status = "changed"
-    return chunk or _ZEROS[:wanted]
+class _Reader:
+    """Reads a file from its beginning to its end; what cannot be read is zeros, and told in its entry."""
+
+    def __init__(self, entry: Entry, fd: int) -> None:
+        self._entry = entry
+        self._fd = fd
+        self._size, self._left_out = CHUNK, _PAGE
+
+    def read(self, offset: int, wanted: int) -> bytes:
+        """Up to so many bytes, at least one."""
+        while True:
+            size = min(self._size, wanted)
+            try:
+                chunk = os.pread(self._fd, size, offset)
+            except OSError as exc:
+                _failed(self._entry, exc.errno)
+                if size > _PAGE:
+                    self._size = _PAGE
+                    continue
+                left_out, self._left_out = self._left_out, min(2 * self._left_out, CHUNK)
+                return _ZEROS[: min(left_out, wanted)]
+            self._size, self._left_out = min(2 * self._size, CHUNK), _PAGE
+            if not chunk and self._entry.status == "ok":
+                self._entry.status = "changed"
+            return chunk or _ZEROS[:size]
 
 
 def _extents(fd: int, found: os.stat_result) -> "array[int] | None":
@@ -200,24 +228,36 @@ def _open_content(handle: int) -> int:
 
 
 def _read_xattrs(entry: Entry, where: int | str) -> None:
-    """Add the extended attributes, or the reason why they are missing."""
-    size = 0
+    """Add the extended attributes, or the reason why some or all are missing."""
     try:
-        for name in sorted(os.fsencode(name) for name in os.listxattr(where)):
-            try:
-                value = os.getxattr(where, name)
-            except OSError as exc:
-                if exc.errno == errno.ENODATA:
-                    continue
-                raise
-            size += len(name) + len(value)
-            if size > _XATTRS_MAX:
-                _failed(entry, errno.E2BIG)
-                return
-            entry.xattrs[name] = value
+        names = sorted(map(os.fsencode, os.listxattr(where)))
     except OSError as exc:
         if exc.errno != errno.ENOTSUP:
-            _failed(entry, exc.errno)
+            _lack_xattrs(entry, exc.errno)
+        return
+    size = 0
+    for name in names:
+        try:
+            value = os.getxattr(where, name)
+        except OSError as exc:
+            if not _is_gone(where, name, exc):
+                _lack_xattrs(entry, exc.errno)
+            continue
+        size += len(name) + len(value)
+        if size > _XATTRS_MAX:
+            _lack_xattrs(entry, errno.E2BIG)
+            return
+        entry.xattrs[name] = value
+
+
+def _is_gone(where: int | str, name: bytes, refusal: OSError) -> bool:
+    """Whether an attribute that was listed and could not be read was removed meanwhile, and is not listed any more."""
+    if refusal.errno != errno.ENODATA:
+        return False
+    try:
+        return os.fsdecode(name) not in os.listxattr(where)
+    except OSError:
+        return False
 
 
 def _describe(entry: Entry, found: os.stat_result) -> None:
@@ -240,3 +280,9 @@ def _failed(entry: Entry, code: int | None) -> Entry:
     entry.status = _PROBLEMS.get(code or 0, "unreadable")
     entry.error = errno.errorcode.get(code or 0, str(code))
     return entry
+
+
+def _lack_xattrs(entry: Entry, code: int | None) -> None:
+    if entry.status == "ok":
+        entry.status = "unreadable"
+    entry.xattrs_error = entry.xattrs_error or errno.errorcode.get(code or 0, str(code))
