@@ -119,7 +119,15 @@ _VERIFICATION: Final = (
     _mutant("taken commit is not compared with its source", "quarantine._take",
             "self._verified(record.identity, attempt, source_fd,", "self._verified(record.identity, attempt, None,",
             "source is written to between a commit and its record"),
-    _mutant("unclean archive is taken for a clean one", "engine.archive", "if committed.archive.clean:", "if True:",
+    _mutant("what nobody accepted counts as accepted", "quarantine._write",
+            "accepted = losses is not None and summary.losses == losses", "accepted = losses is not None",
+            _UNIT + "test_losses.py::test_what_was_not_accepted_keeps_the_source"),
+    _mutant("source with accepted losses is not read again", "quarantine._write", "source_fd if final else None",
+            "source_fd if summary.clean else None",
+            _UNIT + "test_losses.py::"
+            "test_a_source_that_changes_meanwhile_is_kept_though_its_losses_are_accepted"),
+    _mutant("unclean archive is taken for a clean one", "engine.archive",
+            "if committed.archive.clean or committed.accepted:", "if True:",
             "source is written to while it is archived"),
     _mutant("unclean commit is taken", "quarantine._take", "or not archive.clean:", "or False:",
             _UNIT + "test_quarantine_store.py::"

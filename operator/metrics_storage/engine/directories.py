@@ -26,6 +26,8 @@ from metrics_storage.model.spec import StorageSpec, split_owner
 _NAMESPACE_MODE: Final = 0o711
 """Runners pass through the namespace's directory but do not see who else is in it."""
 
+_LOSSES: Final = ".losses"
+
 
 class Place(StrEnum):
     """Where a storage directory stands."""
@@ -227,13 +229,25 @@ class Directories:
         with durable.opened_directory("released", self._volume.private_fd) as fd:
             durable.write_file(uid, b"", fd)
 
+    def accept_losses(self, uid: str, digest: str) -> None:
+        """Declare what cannot be read of the directory of a uid as lost; `digest` is of `Losses`."""
+        with durable.opened_directory("released", self._volume.private_fd) as fd:
+            durable.write_file(uid + _LOSSES, digest.encode(), fd)
+
+    def accepted_losses(self, uid: str) -> str | None:
+        """Digest of what a person declared as lost of the directory of a uid, None without such a word."""
+        with durable.opened_directory("released", self._volume.private_fd) as fd:
+            try:
+                return durable.read_file(uid + _LOSSES, fd).decode(errors="replace")
+            except FileNotFoundError:
+                return None
+
     def drop_release(self, uid: str) -> None:
-        """Forget what `release` declared."""
-        with (
-            durable.opened_directory("released", self._volume.private_fd) as fd,
-            contextlib.suppress(FileNotFoundError),
-        ):
-            os.unlink(uid, dir_fd=fd)
+        """Forget what `release` and `accept_losses` declared."""
+        with durable.opened_directory("released", self._volume.private_fd) as fd:
+            for name in (uid, uid + _LOSSES):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=fd)
 
     def _path(self, place: Place, identity: Identity) -> Path:
         if place is Place.LIVE:

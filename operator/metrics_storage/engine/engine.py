@@ -188,10 +188,11 @@ class StorageEngine:
             record = self._freeze(record, place)
         try:
             with self._directories.opened(Place.FROZEN, identity) as source_fd:
-                committed = self.archives.commit(source_fd, record, progress)
+                losses = self._directories.accepted_losses(identity.uid)
+                committed = self.archives.commit(source_fd, record, progress, losses=losses)
         except UncleanArchiveError as exc:
             raise self._count_unclean(record, str(exc)) from exc
-        if committed.archive.clean:
+        if committed.archive.clean or committed.accepted:
             done = replace(quarantine, attempt=committed.attempt, archive=committed.archive)
             return self._journal.write(replace(record, phase=Phase.VERIFIED, quarantine=done))
         provisional = replace(quarantine, attempt=committed.attempt, provisional=committed.archive)
@@ -342,8 +343,9 @@ class StorageEngine:
             return UncleanArchiveError(message)
         uid = record.identity.uid
         return PersistentlyUncleanError(
-            f"{message}. Mend the source, or move .metrics-storage/frozen/{uid} away from storage volume "
-            f"{self.storage.path} to a safe place, and then say, where the operator runs: metrics-storage release {uid}"
+            f"{message}. Mend the source; or accept that what cannot be read is lost: metrics-storage archives accept "
+            f"{uid}; or move .metrics-storage/frozen/{uid} away from storage volume {self.storage.path} to a safe "
+            f"place, and then say, where the operator runs: metrics-storage release {uid}"
         )
 
     def _freeze(self, record: Record, place: Place) -> Record:

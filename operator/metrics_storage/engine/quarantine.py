@@ -39,11 +39,15 @@ _BUFFER: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A committed archive, its attempt number, and the first few entries that keep it from being clean."""
+    """A committed archive, its attempt number, and the first few entries that keep it from being clean.
+
+    `accepted` says that it lacks exactly what a person accepted as lost.
+    """
 
     archive: Archive
     attempt: int
     problems: tuple[str, ...] = ()
+    accepted: bool = False
 
 
 class QuarantineStore:
@@ -69,8 +73,10 @@ class QuarantineStore:
             self._check_room(source_fd, progress)
             return self._write(source_fd, record, attempt, progress, provisional=True)
 
-    def commit(self, source_fd: int, record: Record, progress: Progress | None = None) -> Committed:
-        """Archive a frozen directory.
+    def commit(
+        self, source_fd: int, record: Record, progress: Progress | None = None, *, losses: str | None = None
+    ) -> Committed:
+        """Archive a frozen directory; `losses` is the digest of what a person accepted as lost.
 
         An archive that was committed by an attempt whose end was not recorded is verified again and taken.
         One with `clean` false is committed once, so that something is safe while the source is tried again.
@@ -85,7 +91,7 @@ class QuarantineStore:
             if attempt > 1 and (archive := self._take(source_fd, record, attempt - 1, progress)):
                 return Committed(archive, attempt - 1)
             self._check_room(source_fd, progress)
-            return self._write(source_fd, record, attempt, progress)
+            return self._write(source_fd, record, attempt, progress, losses=losses)
 
     def check(self, archive: Archive) -> None:
         """See that a committed archive is still what was verified, by reading all of it.
@@ -181,7 +187,14 @@ class QuarantineStore:
             )
 
     def _write(
-        self, source_fd: int, record: Record, attempt: int, progress: Progress | None, *, provisional: bool = False
+        self,
+        source_fd: int,
+        record: Record,
+        attempt: int,
+        progress: Progress | None,
+        *,
+        provisional: bool = False,
+        losses: str | None = None,
     ) -> Committed:
         identity = record.identity
         aside = _aside(identity)
@@ -194,9 +207,11 @@ class QuarantineStore:
                 ):
                     header = self._header(record, attempt, provisional)
                     summary = write_archive(source_fd, archive_fd, manifest_fd, header, progress=progress)
-                if not summary.clean and self._has_unclean(record, attempt - 1, progress):
+                accepted = losses is not None and summary.losses == losses
+                final = summary.clean or accepted
+                if not final and self._has_unclean(record, attempt - 1, progress):
                     raise UncleanArchiveError("; ".join(summary.problems))
-                verified = _verify(aside, incoming, source_fd if summary.clean else None, progress, summary)
+                verified = _verify(aside, incoming, source_fd if final else None, progress, summary)
                 durable.make_directory(identity.namespace, self._volume.fd, 0o700)
                 names = identity.archive_names(attempt)
                 with durable.opened_directory(identity.namespace, self._volume.fd) as namespace:
@@ -206,7 +221,7 @@ class QuarantineStore:
             except BaseException:
                 _discard(aside, incoming)
                 raise
-        return Committed(_archive(_path(identity, attempt), verified), attempt, summary.problems)
+        return Committed(_archive(_path(identity, attempt), verified), attempt, summary.problems, accepted)
 
     def _has_unclean(self, record: Record, attempt: int, progress: Progress | None) -> bool:
         recorded = record.quarantine is not None and record.quarantine.provisional is not None

@@ -2,6 +2,7 @@
 
 import click
 
+from metrics_storage.cli.archives.accept import accept
 from metrics_storage.cli.archives.list import list_archives
 from metrics_storage.cli.archives.prune import prune
 from metrics_storage.cli.archives.restore import restore
@@ -28,5 +29,5 @@ def archives() -> None:
     """
 
 
-for _command in (list_archives, show, verify, restore, prune):
+for _command in (list_archives, show, verify, restore, accept, prune):
     archives.add_command(_command)

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from metrics_storage.engine.archive.entry import VERSION, Entry
+from metrics_storage.engine.archive.losses import Losses
 from metrics_storage.engine.archive.streams import BlockWriter, HashedOutput
 from metrics_storage.engine.tree import printable
 from metrics_storage.errors import ArchiveError
@@ -112,6 +113,7 @@ class ManifestWriter:
         self._output = output
         self._block = BlockWriter(output)
         self._account = Account(header)
+        self.losses = Losses()
         self.problems: list[str] = []
         """The first few entries that were not archived as they were, for people."""
         self._block.write(line_of(HEADER | asdict(header)))
@@ -119,6 +121,7 @@ class ManifestWriter:
     def add(self, entry: Entry) -> None:
         """Write the next entry in the order of the walk."""
         self._account.add(entry)
+        self.losses.add(entry)
         if entry.status != "ok":
             self._name(f"{printable(entry.path)}: {entry.trouble}")
         self._block.write(line_of(entry.to_json()))
@@ -126,6 +129,7 @@ class ManifestWriter:
     def add_changed_directory(self, path: bytes) -> None:
         """Note that a directory changed after its entry was written."""
         self._account.changed_directories += 1
+        self.losses.complete = False
         self._name(f"{printable(path)}: changed while it was read")
 
     def finish(self, archive_bytes: int, archive_sha256: str) -> Trailer:

@@ -23,7 +23,8 @@ class ArchiveSummary:
     """What was written; sizes in bytes, digests as hexadecimal SHA-256.
 
     `files` counts the entries that are not directories. `clean` is false where anything changed, vanished or
-    could not be read; `problems` names the first few of these, escaped.
+    could not be read; `problems` names the first few of these, escaped. `losses` is the digest of what could not be
+    read, None where that is nothing, or not all that keeps it from being clean.
     """
 
     entries: int
@@ -34,6 +35,7 @@ class ArchiveSummary:
     manifest_sha256: str
     clean: bool
     problems: tuple[str, ...]
+    losses: str | None
 
 
 def write_archive(
@@ -70,6 +72,7 @@ def write_archive(
         manifest_sha256=manifest_output.sha256,
         clean=trailer.clean,
         problems=tuple(manifest.problems),
+        losses=manifest.losses.sha256 if manifest.losses.complete and not header.provisional else None,
     )
 
 

@@ -1,0 +1,150 @@
+"""What cannot be read for good keeps its source until a person accepts exactly that as lost."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from metrics_storage.cli.main import main
+from metrics_storage.engine import quarantine as module
+from metrics_storage.engine.archive.entry import Entry
+from metrics_storage.engine.archive.losses import Losses
+from metrics_storage.engine.engine import StorageEngine
+from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.errors import UncleanArchiveError
+from metrics_storage.model.identity import Identity
+from metrics_storage.model.record import Phase
+from metrics_storage.model.spec import StorageSpec
+from tests.unit.engine.loops import mounted
+
+IDENTITY = Identity("runners", "runner-0", "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")
+NOW = "2026-01-01T00:00:00Z"
+LOST = Entry(b"runner-0/f", 1, "file", "unreadable", stored=True, xattrs_error="E2BIG")
+
+
+@pytest.fixture
+def engine() -> Iterator[StorageEngine]:
+    """A frozen directory on XFS, with a file that has more names of attributes than can be listed."""
+    with mounted("xfs") as root:
+        for name in ("storage", "quarantine"):
+            (root / name).mkdir()
+        with (
+            Volume(root / "storage", Role.STORAGE, initialise=True) as storage,
+            Volume(root / "quarantine", Role.QUARANTINE, initialise=True) as quarantine,
+        ):
+            storage.lock()
+            engine = StorageEngine(storage, quarantine)
+            engine.ensure(IDENTITY, StorageSpec(owner="0:0"))
+            spoil(storage.path / IDENTITY.namespace / IDENTITY.directory_name / "f")
+            engine.latch(IDENTITY, "bad", NOW)
+            for _ in range(3):
+                with pytest.raises(UncleanArchiveError) as caught:
+                    engine.archive(IDENTITY)
+            assert "f: unreadable (extended attributes: E2BIG)" in str(caught.value)
+            assert f"metrics-storage archives accept {IDENTITY.uid}" in str(caught.value)
+            yield engine
+
+
+def spoil(path: Path) -> None:
+    path.write_text("evidence")
+    for number in range(400):
+        os.setxattr(path, f"user.{'n' * 200}{number}", b"v")
+
+
+def accept(engine: StorageEngine, *flags: str) -> int:
+    roots = [
+        "--storage-root",
+        str(engine.storage.path),
+        "--quarantine-root",
+        str(engine.storage.path.parent / "quarantine"),
+    ]
+    return main(["archives", "accept", IDENTITY.uid, *roots, *flags])
+
+
+def frozen(engine: StorageEngine) -> Path:
+    return engine.storage.path / ".metrics-storage" / "frozen" / IDENTITY.uid
+
+
+def archives(engine: StorageEngine) -> list[Path]:
+    return sorted((engine.storage.path.parent / "quarantine").glob("*/*.tar.gz"))
+
+
+def test_an_archive_counts_that_lacks_what_was_accepted(
+    engine: StorageEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert len(archives(engine)) == 1
+    assert accept(engine) == 0
+    told = capsys.readouterr()
+    assert "  runner-0/f  [unreadable (extended attributes: E2BIG)]\n" in told.out
+    assert "Nothing was accepted" in told.err
+    with pytest.raises(UncleanArchiveError):
+        engine.archive(IDENTITY)
+    assert accept(engine, "--yes") == 0
+    record = engine.archive(IDENTITY)
+    assert record.phase is Phase.VERIFIED
+    assert record.quarantine is not None
+    assert record.quarantine.archive is not None
+    assert not record.quarantine.archive.clean
+    assert engine.remove(IDENTITY).phase is Phase.GONE
+    last = archives(engine)[-1]
+    found = subprocess.run(["tar", "xzOf", last, "runner-0/f"], check=True, capture_output=True)
+    assert found.stdout == b"evidence"
+    assert not os.listdir(engine.storage.path / ".metrics-storage" / "released")
+
+
+def test_what_was_not_accepted_keeps_the_source(engine: StorageEngine) -> None:
+    accept(engine, "--yes")
+    spoil(frozen(engine) / "g")
+    with pytest.raises(UncleanArchiveError):
+        engine.archive(IDENTITY)
+    assert (frozen(engine) / "g").exists()
+    (frozen(engine) / "f").unlink()
+    with pytest.raises(UncleanArchiveError):
+        engine.archive(IDENTITY)
+    assert len(archives(engine)) == 1
+
+
+def test_a_source_that_changes_meanwhile_is_kept_though_its_losses_are_accepted(
+    engine: StorageEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept(engine, "--yes")
+    monkeypatch.setattr(module, "compare_source", lambda *_, **__: ("runner-0/f: size 9",))
+    with pytest.raises(UncleanArchiveError, match="size 9"):
+        engine.archive(IDENTITY)
+    assert len(archives(engine)) == 1
+
+
+def test_there_is_nothing_to_accept_without_a_kept_archive_or_without_losses(
+    engine: StorageEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (frozen(engine) / "f").unlink()
+    assert engine.archive(IDENTITY).phase is Phase.VERIFIED
+    assert accept(engine, "--yes") == 1
+    assert "has no quarantine that waits for an archive" in capsys.readouterr().err
+
+
+def test_every_loss_and_every_error_counts() -> None:
+    def digest(*entries: Entry) -> str | None:
+        losses = Losses()
+        for entry in entries:
+            losses.add(entry)
+        return losses.sha256
+
+    other = [
+        replace(LOST, path=b"runner-0/g"),
+        replace(LOST, error="EIO"),
+        replace(LOST, xattrs_error="EIO"),
+        replace(LOST, type="directory"),
+    ]
+    assert len({digest(LOST), digest(LOST, LOST), digest(), *map(digest, other)}) == 7
+    assert digest(LOST, Entry(b"runner-0/z", 1, "file", stored=True)) == digest(LOST)
+
+
+@pytest.mark.parametrize("status", ["changed", "vanished", "other-mount"])
+def test_what_may_still_be_mended_is_no_loss(status: str) -> None:
+    losses = Losses()
+    losses.add(replace(LOST, status=status))
+    assert (losses.sha256, losses.complete) == (None, False)
