@@ -33,6 +33,10 @@ class VolumeLostError(VolumeError):
     """What was opened is not at its path any more, or cannot be read."""
 
 
+class DirectoryCoveredError(VolumeError):
+    """Something is mounted on a storage directory, which cannot be reached below it."""
+
+
 class VolumeFullError(VolumeError):
     """The quarantine volume has no room for an archive."""
 

@@ -18,7 +18,13 @@ from metrics_storage.engine import durable, inode_flags
 from metrics_storage.engine.removal import remove_tree
 from metrics_storage.engine.token import Token, compare_token, give_token
 from metrics_storage.engine.volume import PRIVATE, Volume
-from metrics_storage.errors import DirectoryExistsError, InvalidSpecError, RemovalError, VolumeError
+from metrics_storage.errors import (
+    DirectoryCoveredError,
+    DirectoryExistsError,
+    InvalidSpecError,
+    RemovalError,
+    VolumeError,
+)
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Record
 from metrics_storage.model.spec import StorageSpec, split_owner
@@ -263,7 +269,7 @@ class Directories:
             if exc.errno != errno.EXDEV:
                 raise
             path = self._path(place, identity)
-            raise VolumeError(
+            raise DirectoryCoveredError(
                 f"{path} has something mounted on it, so that the directory of {identity} cannot be reached: "
                 f"unmount it (umount {path}); everything is kept until then"
             ) from exc

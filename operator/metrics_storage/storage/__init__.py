@@ -13,6 +13,8 @@ takes most of a second to import, and is installed by the extra `kubernetes` alo
         storage.move_to_quarantine(storage, "runner-0")
     else:
         storage.delete("runner-0")
+
+`recover`, called when a runner manager starts, goes on with what a crash interrupted.
 """
 
 from typing import TYPE_CHECKING
@@ -26,7 +28,7 @@ from metrics_storage.errors import (
     QuarantineMetricsStorageError,
 )
 from metrics_storage.storage.filesystem import FilesystemStorageManager
-from metrics_storage.storage.local import create, delete, get, list_all, move_to_quarantine
+from metrics_storage.storage.local import create, delete, get, list_all, move_to_quarantine, recover
 from metrics_storage.storage.protocol import MetricsStorage, StorageManager
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ __all__ = [
     "get",
     "list_all",
     "move_to_quarantine",
+    "recover",
 ]
 
 

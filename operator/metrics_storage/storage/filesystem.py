@@ -25,7 +25,7 @@ from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase, Record
 from metrics_storage.model.spec import StorageSpec
 from metrics_storage.storage.protocol import REASON, MetricsStorage, check_name, raising
-from metrics_storage.storage.records import NAMESPACE, finish
+from metrics_storage.storage.records import NAMESPACE, Records, finish, is_unfinished_quarantine
 from metrics_storage.storage.session import LocalVolumes, Work
 
 _log = logging.getLogger(__name__)
@@ -76,12 +76,15 @@ class FilesystemStorageManager:
             self._volumes.make()
             with self._volumes.working(initialise=True) as work:
                 _finish_removals(work)
-                if any(not work.records.is_interrupted(record) for record in work.records.every(runner_name)):
-                    raise CreateMetricsStorageError(f"storage of runner {runner_name!r} exists already")
+                for record in work.records.every(runner_name):
+                    if (hindrance := _hindrance(work.records, record)) is not None:
+                        raise CreateMetricsStorageError(f"storage of runner {runner_name!r} exists already{hindrance}")
                 return self._provision(work.engine, Identity(NAMESPACE, runner_name, str(uuid.uuid4())))
 
     def list_all(self) -> Iterator[MetricsStorage]:
-        """Every storage in service, as it was at the time of the call; one that cannot be read is logged and left out.
+        """Every storage, as it was at the time of the call; one that cannot be read is logged and left out.
+
+        One whose quarantine failed or was interrupted stays in the list until `move_to_quarantine` has finished it.
 
         Raises:
             GetMetricsStorageError: the base directory is not one of storages, or cannot be read.
@@ -100,14 +103,15 @@ class FilesystemStorageManager:
             if not self._volumes.unused:
                 with self._volumes.reading() as records:
                     for record in records.every(runner_name):
-                        if records.is_in_service(record):
-                            return self._storage(record)
+                        if path := records.path_of(record):
+                            return MetricsStorage(path, runner_name)
             raise GetMetricsStorageError(self._absent(runner_name))
 
     def delete(self, runner_name: str) -> None:
         """Remove the storage of a runner, and finish what an interrupted call left of earlier ones of its name.
 
-        An interrupted quarantine is finished, never cut short.
+        An interrupted quarantine is finished, never cut short. A storage whose directory somebody else removed is
+        forgotten, with a warning; so is told an earlier one that still resists.
 
         Raises:
             DeleteMetricsStorageError: there is nothing of that name, or it could not be removed completely.
@@ -120,13 +124,13 @@ class FilesystemStorageManager:
                 records = list(work.records.every(runner_name))
                 if not records:
                     raise DeleteMetricsStorageError(self._absent(runner_name))
-                finish(work.engine, records)
+                self._end(work, records)
 
     def move_to_quarantine(self, runner_name: str, reason: str = REASON) -> None:
         """Archive the storage of a runner, verify the archive, and only then remove the storage.
 
-        The request is final: after an error the storage is out of service and kept, and this method, `delete` or
-        `recover` go on with it. `reason` is written into the archive's manifest.
+        The request is final: after an error the storage is kept and stays listed, its name is not free, and this
+        method, `delete` or `recover` go on with it. `reason` is written into the archive's manifest.
 
         Raises:
             QuarantineMetricsStorageError: there is no such storage, or it could not be archived or removed.
@@ -139,28 +143,44 @@ class FilesystemStorageManager:
                 records = [_latched(work, record, reason) for record in work.records.every(runner_name)]
                 if not any(record.quarantine for record in records):
                     raise QuarantineMetricsStorageError(self._absent(runner_name))
-                finish(work.engine, records)
+                _finish_latest(work, records)
 
     def recover(self) -> None:
         """Finish everything that was interrupted, quarantines included; call it at the start of a runner manager.
 
         Raises:
-            MetricsStorageError: what is left, and why; the rest is finished.
+            MetricsStorageError: what is left, and why, storages that others removed among it; the rest is finished.
         """
         with raising(MetricsStorageError, "recovery"):
             if self._volumes.unused:
                 return
             with self._volumes.working() as work:
-                finish(work.engine, [record for record in work.records.every() if work.records.is_interrupted(record)])
+                records = list(work.records.every())
+                finish(work.engine, [record for record in records if work.records.is_interrupted(record)])
+                if gone := [record.identity.name for record in records if work.records.is_vanished(record)]:
+                    raise MetricsStorageError(
+                        f"somebody removed the directories of {', '.join(map(repr, gone))}: put them back, or delete "
+                        "these storages"
+                    )
+
+    def _end(self, work: Work, records: list[Record]) -> None:
+        for record in records:
+            if work.records.is_vanished(record):
+                _log.warning(
+                    "the directory of runner %r was removed by somebody else: nothing is left to delete",
+                    record.identity.name,
+                )
+                work.records.release(record)
+        _finish_latest(work, records)
 
     def _read_all(self) -> list[MetricsStorage]:
         found = []
         with self._volumes.reading() as records:
             for record in records.every():
                 try:
-                    if records.is_in_service(record):
-                        found.append(self._storage(record))
-                except MetricsStorageError as exc:
+                    if path := records.path_of(record):
+                        found.append(MetricsStorage(path, record.identity.name))
+                except (MetricsStorageError, OSError) as exc:
                     _log.warning("storage of runner %r is left out: %s", record.identity.name, exc)
         return found
 
@@ -203,6 +223,33 @@ def _finish_removals(work: Work) -> None:
             finish(work.engine, [record])
         except MetricsStorageError as exc:
             _log.warning("an interrupted removal is not finished: %s", exc)
+
+
+def _hindrance(records: Records, record: Record) -> str | None:
+    """What a life has against another one of its name, as the end of a sentence; None where that is nothing."""
+    if is_unfinished_quarantine(record):
+        return ", and its quarantine is not finished: call move_to_quarantine again, or recover"
+    if records.is_interrupted(record):
+        return None
+    return ", though somebody removed its directory: delete it first" if records.is_vanished(record) else ""
+
+
+def _finish_latest(work: Work, records: list[Record]) -> None:
+    """End the life of a name that is in service, or all; an earlier one that resists is told, and no failure then.
+
+    Raises:
+        MetricsStorageError: what is left, and why.
+    """
+    current = [record for record in records if record.phase is Phase.PROVISIONED]
+    earlier = [record for record in records if record not in current]
+    if not current:
+        finish(work.engine, earlier)
+        return
+    try:
+        finish(work.engine, earlier)
+    except MetricsStorageError as exc:
+        _log.warning("an earlier storage of runner %r is not finished: %s", current[0].identity.name, exc)
+    finish(work.engine, current)
 
 
 def _latched(work: Work, record: Record, reason: str) -> Record:

@@ -16,6 +16,7 @@ from metrics_storage.errors import ArchiveError, UncleanArchiveError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase, Quarantine, Record
 from metrics_storage.model.spec import StorageSpec
+from metrics_storage.storage.paths import check_apart, make_directories
 from metrics_storage.storage.protocol import REASON
 from metrics_storage.storage.records import NAMESPACE
 from metrics_storage.storage.session import initialised_volume
@@ -30,16 +31,18 @@ def archive_directory(path: Path, runner_name: str, quarantine_path: Path) -> No
     Raises:
         InvalidSpecError: the name is not an RFC 1123 subdomain, of which names on the quarantine volume are made.
         UncleanArchiveError: the directory changed, or was partly unreadable.
+        SettingsError: the quarantine path lies in the directory, or the directory in it.
         VolumeError, ArchiveError: it could not be archived.
         OSError: there is no directory at `path`, or a link.
     """
+    check_apart(path, quarantine_path, "storage")
     identity = Identity(NAMESPACE, runner_name, str(uuid.uuid4()))
     requested_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     request = Quarantine(reason=REASON, requested_at=requested_at)
     record = Record(identity=identity, spec=StorageSpec(), phase=Phase.FROZEN, quarantine=request)
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        quarantine_path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directories(quarantine_path, 0o700)
         with initialised_volume(quarantine_path, Role.QUARANTINE) as volume:
             archive = QuarantineStore(volume, cluster="", node=socket.gethostname()).commit(fd, record).archive
         if not archive.clean:

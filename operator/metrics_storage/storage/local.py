@@ -6,11 +6,13 @@
 | `quarantine_path` | `METRICS_STORAGE_QUARANTINE_PATH` | `/var/lib/metrics-storage/local-quarantine` |
 | `owner` | `METRICS_STORAGE_OWNER` | `FILESYSTEM_OWNER` |
 
-An empty variable is one that is not set. The operator's own volumes are other variables and other directories.
+An empty variable is one that is not set. `~` is expanded; paths in the environment are absolute, and so do not change
+with the working directory. The operator's own volumes are other variables and other directories.
 """
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -20,11 +22,15 @@ from metrics_storage.errors import (
     CreateMetricsStorageError,
     DeleteMetricsStorageError,
     GetMetricsStorageError,
+    MetricsStorageError,
     QuarantineMetricsStorageError,
+    SettingsError,
 )
 from metrics_storage.storage.filesystem import FilesystemStorageManager
 from metrics_storage.storage.foreign import archive_directory
-from metrics_storage.storage.protocol import MetricsStorage, QuarantineMethod, StorageManager, raising
+from metrics_storage.storage.paths import directory_path
+from metrics_storage.storage.protocol import MetricsStorage, QuarantineMethod, StorageManager, check_name, raising
+from metrics_storage.storage.records import NAMESPACE
 
 _BASE_PATH: Final = "/var/lib/metrics-storage/local"
 _QUARANTINE_PATH: Final = "/var/lib/metrics-storage/local-quarantine"
@@ -74,6 +80,16 @@ def delete(runner_name: str, *, base_path: _PathLike = None, quarantine_path: _P
         _manager(base_path, quarantine_path).delete(runner_name)
 
 
+def recover(*, base_path: _PathLike = None, quarantine_path: _PathLike = None) -> None:
+    """Finish everything that was interrupted, quarantines included; call it at the start of a runner manager.
+
+    Raises:
+        MetricsStorageError: what is left, and why; the rest is finished.
+    """
+    with raising(MetricsStorageError, "recovery"):
+        _manager(base_path, quarantine_path).recover()
+
+
 def move_to_quarantine(
     storage_manager: StorageManager,
     runner_name: str,
@@ -93,27 +109,36 @@ def move_to_quarantine(
             not be deleted.
     """
     with raising(QuarantineMetricsStorageError, f"storage of runner {runner_name!r} was not quarantined"):
-        if storage_manager.delete is delete:
+        if getattr(storage_manager, "delete", None) is delete:
             _manager(base_path, quarantine_path).move_to_quarantine(runner_name)
         elif own := _own_method(storage_manager):
-            own(runner_name)
+            with _errors_of_others(f"storage of runner {runner_name!r} was not quarantined"):
+                own(runner_name)
         else:
+            check_name(NAMESPACE, runner_name)
             _quarantine_foreign(storage_manager, runner_name, _path(quarantine_path, "QUARANTINE_PATH"))
 
 
 def _quarantine_foreign(storage_manager: StorageManager, runner_name: str, quarantine_path: Path) -> None:
-    # Such managers have errors of their own; whatever they raise, the storage is not touched any further.
-    try:
-        storage = storage_manager.get(runner_name)
-    except Exception as exc:
-        raise QuarantineMetricsStorageError(f"storage of runner {runner_name!r} was not found: {exc}") from exc
-    archive_directory(Path(storage.path), runner_name, quarantine_path)
-    try:
+    # Whatever such managers raise, the storage is not touched any further.
+    with _errors_of_others(f"storage of runner {runner_name!r} was not found"):
+        path = Path(storage_manager.get(runner_name).path)
+    archive_directory(path, runner_name, quarantine_path)
+    with _errors_of_others(
+        f"storage of runner {runner_name!r} is archived below {quarantine_path}, but was not deleted"
+    ):
         storage_manager.delete(runner_name)
+
+
+@contextmanager
+def _errors_of_others(subject: str) -> Iterator[None]:
+    """Turn whatever a manager of somebody else raises into the error that is promised."""
+    try:
+        yield
+    except QuarantineMetricsStorageError:
+        raise
     except Exception as exc:
-        raise QuarantineMetricsStorageError(
-            f"storage of runner {runner_name!r} is archived below {quarantine_path}, but was not deleted: {exc}"
-        ) from exc
+        raise QuarantineMetricsStorageError(f"{subject}: {exc or type(exc).__name__}") from exc
 
 
 def _own_method(storage_manager: StorageManager) -> QuarantineMethod | None:
@@ -133,5 +158,10 @@ def _manager(
 
 
 def _path(given: _PathLike, variable: str) -> Path:
-    defaults = {"BASE_PATH": _BASE_PATH, "QUARANTINE_PATH": _QUARANTINE_PATH}
-    return Path(given or os.environ.get(f"METRICS_STORAGE_{variable}") or defaults[variable])
+    if given:
+        return directory_path(given, variable.lower())
+    name = f"METRICS_STORAGE_{variable}"
+    path = os.environ.get(name) or {"BASE_PATH": _BASE_PATH, "QUARANTINE_PATH": _QUARANTINE_PATH}[variable]
+    if not path.startswith(("/", "~")):
+        raise SettingsError(f"{name} {path!r} is not an absolute path, expected one such as {_BASE_PATH}")
+    return directory_path(path, name)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from metrics_storage.errors import MetricsStorageError
+from metrics_storage.errors import InvalidSpecError, MetricsStorageError
 from metrics_storage.model.identity import Identity
 
 REASON: Final = "moved to quarantine by its runner manager"
@@ -54,6 +54,8 @@ def check_name(namespace: str, runner_name: str) -> None:
     Raises:
         InvalidSpecError: it is not, or the namespace is no RFC 1123 label.
     """
+    if not isinstance(runner_name, str):
+        raise InvalidSpecError(f"name {runner_name!r} is of type {type(runner_name).__name__}, expected str")
     Identity(namespace, runner_name, _ANY_UID)
 
 

@@ -5,14 +5,23 @@ interrupted on their way to quarantine or out of existence. Reading needs no loc
 """
 
 import logging
+import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Final
 
 from metrics_storage.engine.directories import Directories, Place
 from metrics_storage.engine.engine import StorageEngine
 from metrics_storage.engine.journal import Journal
-from metrics_storage.engine.volume import Volume
-from metrics_storage.errors import DirectoryExistsError, DirectoryVanishedError, JournalError, MetricsStorageError
+from metrics_storage.engine.volume import PRIVATE, Volume
+from metrics_storage.errors import (
+    DirectoryCoveredError,
+    DirectoryExistsError,
+    DirectoryVanishedError,
+    JournalError,
+    MetricsStorageError,
+    VolumeError,
+)
 from metrics_storage.model.record import Phase, Record
 
 NAMESPACE: Final = "local"
@@ -48,8 +57,39 @@ class Records:
             return True
         try:
             return self._directories.find(record) is Place.TRASH
-        except DirectoryExistsError:
+        except (DirectoryExistsError, DirectoryCoveredError):
             return False
+
+    def path_of(self, record: Record) -> Path | None:
+        """Where the directory of a life is that a manager may see: in service, or on its way to quarantine.
+
+        Raises:
+            DirectoryExistsError, DirectoryVanishedError: as `is_in_service`.
+        """
+        identity = record.identity
+        live = self._path / identity.namespace / identity.directory_name
+        if not is_unfinished_quarantine(record):
+            return live if self.is_in_service(record) else None
+        try:
+            place = self._directories.find(record)
+        except DirectoryCoveredError:
+            place = Place.LIVE
+        paths = {Place.LIVE: live, Place.FROZEN: self._path / PRIVATE / Place.FROZEN / identity.uid}
+        return paths.get(place) if place else None
+
+    def is_vanished(self, record: Record) -> bool:
+        """Whether the directory of a life in service is nowhere, removed by somebody else."""
+        try:
+            self.is_in_service(record)
+        except DirectoryVanishedError:
+            return True
+        except (DirectoryExistsError, VolumeError):
+            pass
+        return False
+
+    def release(self, record: Record) -> None:
+        """Give up a directory that vanished."""
+        self._directories.release(record.identity.uid)
 
     def is_in_service(self, record: Record) -> bool:
         """Whether a runner may be using the directory of this life.
@@ -60,10 +100,14 @@ class Records:
         """
         if record.phase is not Phase.PROVISIONED or record.quarantine is not None:
             return False
-        place = self._directories.find(record)
+        identity = record.identity
+        try:
+            place = self._directories.find(record)
+        except DirectoryCoveredError:
+            # Runners may be given a mount of their own on their directory.
+            return os.path.ismount(self._path / identity.namespace / identity.directory_name)
         if place is not None:
             return place is Place.LIVE
-        identity = record.identity
         # Without the lock, another process may have finished it between two looks.
         if self._journal.read(identity.uid) != record:
             return False
@@ -72,6 +116,11 @@ class Records:
             "journal knows of removed it. Put it back if it was moved; if it is lost, say so with: metrics-storage "
             f"release --storage-root {self._path} {identity.uid}, and delete the storage then"
         )
+
+
+def is_unfinished_quarantine(record: Record) -> bool:
+    """Whether a directory is to be archived or was, and is still there."""
+    return record.quarantine is not None and record.phase in (Phase.PROVISIONED, Phase.FROZEN, Phase.VERIFIED)
 
 
 def finish(engine: StorageEngine, records: Iterable[Record]) -> None:

@@ -19,6 +19,7 @@ from typing import Final
 from metrics_storage.engine.engine import StorageEngine
 from metrics_storage.engine.volume import Role, Volume
 from metrics_storage.errors import VolumeError, VolumeLockedError
+from metrics_storage.storage.paths import check_apart, make_directories
 from metrics_storage.storage.records import Records
 
 _RETRY: Final = 0.05
@@ -65,9 +66,14 @@ class LocalVolumes:
         return not self.storage.exists() or not set(os.listdir(self.storage)) - {"lost+found"}
 
     def make(self) -> None:
-        """Make the directories where they are missing."""
-        self.storage.mkdir(mode=0o755, parents=True, exist_ok=True)
-        self.quarantine.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Make the directories where they are missing.
+
+        Raises:
+            SettingsError: one is inside the other; nothing was made.
+        """
+        check_apart(self.storage, self.quarantine)
+        make_directories(self.storage, 0o755)
+        make_directories(self.quarantine, 0o700)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Records]:

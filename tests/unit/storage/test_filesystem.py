@@ -5,10 +5,13 @@ import logging
 import multiprocessing
 import os
 import shutil
+import stat
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +19,7 @@ from metrics_storage.engine.directories import Directories, Place
 from metrics_storage.engine.engine import StorageEngine
 from metrics_storage.engine.journal import Journal
 from metrics_storage.engine.volume import Role, Volume
-from metrics_storage.errors import InvalidSpecError
+from metrics_storage.errors import InvalidSpecError, RemovalError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase, Record
 from metrics_storage.model.spec import StorageSpec
@@ -277,19 +280,17 @@ def test_a_quarantine_that_was_cut_short_is_finished_and_nothing_is_lost(
         engine.latch(identity, "suspicious", NOW)
         if progress == "archived":
             engine.archive(identity)
+    assert names(manager) == ["runner-0"]
+    assert (manager.get("runner-0").path / "metrics.json").read_text() == "old"
+    with pytest.raises(CreateMetricsStorageError, match="exists already, and its quarantine is not finished"):
+        manager.create("runner-0")
+    manager.recover() if finisher == "recover" else getattr(manager, finisher)("runner-0")
     assert names(manager) == []
+    assert [content(path)["runner-0/metrics.json"] for path in archives(quarantine)] == [b"old"]
+    assert os.listdir(base / ".metrics-storage" / "frozen") == []
+    assert records(base) == []
     filled(manager, text="new")
     assert names(manager) == ["runner-0"]
-    if finisher == "recover":
-        manager.recover()
-        assert names(manager) == ["runner-0"]
-    else:
-        getattr(manager, finisher)("runner-0")
-        assert names(manager) == []
-    found = {content(path)["runner-0/metrics.json"] for path in archives(quarantine)}
-    assert found == ({b"new", b"old"} if finisher == "move_to_quarantine" else {b"old"})
-    assert os.listdir(base / ".metrics-storage" / "frozen") == []
-    assert len(records(base)) == (1 if finisher == "recover" else 0)
 
 
 def test_recovery_leaves_what_is_in_service_alone(manager: FilesystemStorageManager) -> None:
@@ -322,9 +323,12 @@ def test_an_archive_that_cannot_be_written_keeps_the_storage(
     with pytest.raises(QuarantineMetricsStorageError, match="the directory is kept"):
         manager.move_to_quarantine("runner-0")
     assert archives(quarantine) == []
-    assert names(manager) == []
+    # It stays listed, so that a collector that runs again tries it again.
+    assert names(manager) == ["runner-0"]
+    assert (manager.get("runner-0").path / "metrics.json").exists()
     obstacle.rmdir()
     manager.move_to_quarantine("runner-0")
+    assert names(manager) == []
     [archive] = archives(quarantine)
     assert content(archive)["runner-0/metrics.json"] == b"{not JSON"
 
@@ -337,19 +341,102 @@ def test_a_vanished_directory_is_said_and_nothing_is_concluded(
     shutil.rmtree(storage.path)
     with pytest.raises(GetMetricsStorageError, match=r"is not there any more.*metrics-storage release --storage-root"):
         manager.get("runner-0")
-    with pytest.raises(CreateMetricsStorageError, match="exists already"):
+    with pytest.raises(CreateMetricsStorageError, match="exists already, though somebody removed its directory"):
         manager.create("runner-0")
-    with pytest.raises(DeleteMetricsStorageError, match="metrics-storage release"):
-        manager.delete("runner-0")
+    with pytest.raises(MetricsStorageError, match="somebody removed the directories of 'runner-0': put them back, or"):
+        manager.recover()
     with pytest.raises(QuarantineMetricsStorageError, match="metrics-storage release"):
         manager.move_to_quarantine("runner-0")
     with caplog.at_level(logging.WARNING):
         assert names(manager) == ["runner-1"]
     assert "'runner-0' is left out" in caplog.text
-    with Volume(base, Role.STORAGE, initialise=False) as volume:
-        Directories(volume).release(identity_of(storage).uid)
     manager.delete("runner-0")
+    assert "'runner-0' was removed by somebody else" in caplog.text
+    assert len(records(base)) == 1
+    manager.recover()
     manager.create("runner-0")
+
+
+def test_a_deletion_succeeds_though_an_earlier_storage_of_the_name_resists(
+    manager: FilesystemStorageManager, base: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = identity_of(filled(manager)).uid
+    real = Directories.remove_from_trash
+
+    def resist(self: Directories, record: Record) -> None:
+        if record.identity.uid == earlier:
+            raise RemovalError("something in it is immutable")
+        real(self, record)
+
+    monkeypatch.setattr(Directories, "remove_from_trash", resist)
+    with pytest.raises(DeleteMetricsStorageError, match="immutable"):
+        manager.delete("runner-0")
+    for end in (manager.delete, manager.move_to_quarantine):
+        filled(manager)
+        caplog.clear()
+        end("runner-0")
+        assert "an earlier storage of runner 'runner-0' is not finished: something in it is immutable" in caplog.text
+        assert names(manager) == []
+    monkeypatch.undo()
+    manager.delete("runner-0")
+    assert records(base) == []
+
+
+@needs_root
+def test_a_mount_on_a_storage_leaves_it_in_service_and_stops_no_other(
+    manager: FilesystemStorageManager,
+) -> None:
+    storage = filled(manager)
+    if subprocess.run(["mount", "-t", "tmpfs", "none", storage.path], capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        manager.create("runner-1")
+        assert names(manager) == ["runner-0", "runner-1"]
+        assert manager.get("runner-0") == storage
+        manager.recover()
+        with pytest.raises(CreateMetricsStorageError, match="exists already"):
+            manager.create("runner-0")
+        with pytest.raises(DeleteMetricsStorageError, match=f"umount {storage.path}"):
+            manager.delete("runner-0")
+        manager.delete("runner-1")
+    finally:
+        subprocess.run(["umount", storage.path], check=True)
+    assert (storage.path / "metrics.json").exists()
+    manager.delete("runner-0")
+
+
+# Arguments
+
+
+@pytest.mark.parametrize("inside", [".", "archives", "local"])
+def test_archives_never_lie_among_storages(base: Path, inside: str) -> None:
+    with pytest.raises(CreateMetricsStorageError, match=r"give each a directory of its own"):
+        FilesystemStorageManager(base, base / inside, OWNER).create("runner-0")
+    assert not base.exists()
+
+
+def test_a_umask_hides_no_storage_from_its_owner(base: Path, quarantine: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        FilesystemStorageManager(base / "deeper", quarantine, OWNER).create("runner-0")
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (base, base / "deeper")} == {0o755}
+    assert stat.S_IMODE((base / "deeper" / "local").stat().st_mode) == 0o711
+    assert stat.S_IMODE(quarantine.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("name", [None, 7, b"runner-0", ["runner-0"]])
+def test_a_name_that_is_no_string_is_an_error_of_each_call(manager: FilesystemStorageManager, name: Any) -> None:
+    manager.create("runner-1")
+    for call, error in (
+        (manager.create, CreateMetricsStorageError),
+        (manager.get, GetMetricsStorageError),
+        (manager.delete, DeleteMetricsStorageError),
+        (manager.move_to_quarantine, QuarantineMetricsStorageError),
+    ):
+        with pytest.raises(error, match="expected str"):
+            call(name)
 
 
 def test_another_directory_in_the_place_of_a_storage_is_not_touched(

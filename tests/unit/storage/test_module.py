@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -257,3 +258,41 @@ def test_get_raises_the_error_of_the_contract_for_a_broken_base(tmp_path: Path) 
     (tmp_path / "base").touch()
     with pytest.raises(GetMetricsStorageError, match="Not a directory"):
         storage.get("runner-0", base_path=tmp_path / "base")
+
+
+def test_a_home_directory_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    made = storage.create("runner-0", base_path="~/base", quarantine_path="~/archives", owner=OWNER)
+    assert made.path.is_relative_to(tmp_path / "base")
+    monkeypatch.setenv("METRICS_STORAGE_BASE_PATH", "~/base")
+    assert [each.runner_name for each in storage.list_all()] == ["runner-0"]
+    monkeypatch.setenv("METRICS_STORAGE_BASE_PATH", "base")
+    with pytest.raises(
+        storage.GetMetricsStorageError, match="METRICS_STORAGE_BASE_PATH 'base' is not an absolute path"
+    ):
+        storage.list_all()
+
+
+def test_the_module_recovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = {"base_path": tmp_path / "base", "quarantine_path": tmp_path / "archives"}
+    storage.recover(**paths)
+    made = storage.create("runner-0", **paths, owner=OWNER)
+    made.path.rename(tmp_path / "moved")
+    with pytest.raises(storage.MetricsStorageError, match="somebody removed the directories of 'runner-0'"):
+        storage.recover(**paths)
+
+
+class Odd:
+    """A manager that knows nothing of the errors of the contract."""
+
+    def get(self, _runner_name: str) -> Any:
+        raise KeyError("runner-0")
+
+    def delete(self, _runner_name: str) -> None:
+        raise SystemError
+
+
+def test_whatever_another_manager_raises_becomes_the_declared_error(quarantine: Path) -> None:
+    with pytest.raises(storage.QuarantineMetricsStorageError, match="was not found: 'runner-0'"):
+        storage.move_to_quarantine(cast("Any", Odd()), "runner-0", quarantine_path=quarantine)
+    assert not quarantine.exists()
