@@ -21,8 +21,9 @@ from metrics_storage.engine.volume import Role, Volume
 from metrics_storage.errors import VolumeError, VolumeLockedError
 from metrics_storage.storage.paths import check_apart, make_directories
 from metrics_storage.storage.records import Records
+from metrics_storage.storage.turn import turn
 
-_RETRY: Final = 0.05
+_RETRY: Final = 0.005
 
 
 def initialised_volume(path: Path, role: Role) -> Volume:
@@ -94,15 +95,16 @@ class LocalVolumes:
             VolumeLockedError: another call, of any process, did not end in time.
         """
         open_volume = initialised_volume if initialise else partial(Volume, initialise=False)
+        deadline = time.monotonic() + self.patience
         with (
             open_volume(self.storage, Role.STORAGE) as storage,
             open_volume(self.quarantine, Role.QUARANTINE) as quarantine,
+            turn(storage.private_fd, deadline),
         ):
-            self._lock(storage)
+            self._lock(storage, deadline)
             yield Work(StorageEngine(storage, quarantine, node=socket.gethostname(), adopting=True), Records(storage))
 
-    def _lock(self, volume: Volume) -> None:
-        deadline = time.monotonic() + self.patience
+    def _lock(self, volume: Volume, deadline: float) -> None:
         while True:
             try:
                 volume.lock()
