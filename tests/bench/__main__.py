@@ -1,10 +1,10 @@
-"""`make bench`: claims bound in a burst, and the time from `kubectl apply` to a Pod's first byte."""
+"""`make bench`: claims bound in a burst, from `kubectl apply` to a Pod's first byte, calls of the library."""
 
 import argparse
 import sys
 from typing import Final
 
-from tests.bench import claims, pods
+from tests.bench import claims, library, pods
 from tests.cluster.nodes.commands import obstacle
 
 _EXAMPLES: Final = """\
@@ -12,8 +12,9 @@ examples:
   python -m tests.bench                       everything
   python -m tests.bench claims --count=1000   a larger burst
   python -m tests.bench pods --count=50       more Pods, one after the other
+  python -m tests.bench library --count=5000  the library's calls beside so many storages
 """
-_COUNTS: Final = {"claims": 200, "pods": 10}
+_COUNTS: Final = {"claims": 200, "pods": 10, "library": 5000}
 
 
 def main() -> int:
@@ -24,13 +25,15 @@ def main() -> int:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", nargs="*", choices=[*_COUNTS, []], metavar="claims|pods", help="default: all")
+    parser.add_argument("what", nargs="*", choices=[*_COUNTS, []], metavar="claims|pods|library", help="default: all")
     parser.add_argument("--count", type=int, metavar="N", help=f"runners (default: {_COUNTS})")
     options = parser.parse_args()
     for what in options.what or _COUNTS:
         count = options.count or _COUNTS[what]
         if what == "claims":
             claims.measure(count)
+        elif what == "library":
+            library.measure(count)
         elif problem := obstacle():
             print(f"pods: not measured, no Pods run here: {problem}")
         else:

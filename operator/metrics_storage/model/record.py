@@ -5,7 +5,7 @@ is written. What they describe ends with the object that they stand in: another 
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Final, Self
 
@@ -112,7 +112,7 @@ class Record:
         """Values that JSON can hold; `from_json` reads them back."""
         known = {
             "format": _FORMAT,
-            "identity": asdict(self.identity),
+            "identity": {"namespace": self.identity.namespace, "name": self.identity.name, "uid": self.identity.uid},
             "spec": self.spec.to_json(),
             "phase": self.phase,
             "inode": self.inode,

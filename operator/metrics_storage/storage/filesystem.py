@@ -75,7 +75,7 @@ class FilesystemStorageManager:
             check_name(NAMESPACE, runner_name)
             self._volumes.make()
             with self._volumes.working(initialise=True) as work:
-                _finish_removals(work)
+                _finish_removals(work, runner_name)
                 for record in work.records.every(runner_name):
                     if (hindrance := _hindrance(work.records, record)) is not None:
                         raise CreateMetricsStorageError(f"storage of runner {runner_name!r} exists already{hindrance}")
@@ -214,9 +214,10 @@ def _undo(engine: StorageEngine, identity: Identity) -> None:
         _log.warning("what was begun for runner %r is left to the next call: %s", identity.name, exc)
 
 
-def _finish_removals(work: Work) -> None:
+def _finish_removals(work: Work, runner_name: str) -> None:
     """Remove what needs no archive any more; what resists is left to `delete` and `recover`, and does no harm."""
-    for record in work.records.every():
+    found = {record.identity.uid: record for record in (*work.records.leaving(), *work.records.every(runner_name))}
+    for record in found.values():
         if record.must_be_archived or record.phase is Phase.VERIFIED or not work.records.is_interrupted(record):
             continue
         try:

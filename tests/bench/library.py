@@ -1,0 +1,64 @@
+"""What the library's calls on a local directory cost, with one storage and with many, as ratios of one run."""
+
+import os
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from metrics_storage.engine.engine import StorageEngine
+from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.model.identity import Identity
+from metrics_storage.model.spec import StorageSpec
+from metrics_storage.storage import FilesystemStorageManager
+
+_OWNER: Final = f"{os.getuid()}:{os.getgid()}"
+_ROUNDS: Final = 5
+
+
+def measure(many: int) -> None:
+    """Print the best of a few rounds, in milliseconds."""
+    with tempfile.TemporaryDirectory(prefix="bench-library-") as root:
+        base, quarantine = Path(root, "base"), Path(root, "quarantine")
+        manager = FilesystemStorageManager(base, quarantine, _OWNER)
+        numbers = count()
+        one = _costs(manager, base, numbers)
+        _provide(base, quarantine, many)
+        others = _costs(manager, base, numbers)
+    print(f"library: milliseconds with one storage, with {many:,} more, and the ratio")
+    for call, cost in one.items():
+        print(f"  {call:9} {cost:8.2f} {others[call]:8.2f} {others[call] / cost:6.1f}")
+    ratio = others["list_all"] / others["iterdir"]
+    print(f"  list_all takes {ratio:.1f} times as long as iterdir with stat of the same {many:,} directories")
+
+
+def _costs(manager: FilesystemStorageManager, base: Path, numbers: Iterator[int]) -> dict[str, float]:
+    names = [f"measured-{next(numbers)}" for _ in range(_ROUNDS)]
+    return {
+        "create": min(_timed(manager.create, name) for name in names),
+        "get": min(_timed(manager.get, name) for name in names),
+        "list_all": min(_timed(lambda: list(manager.list_all())) for _ in names),
+        "iterdir": min(_timed(lambda: [path.stat() for path in (base / "local").iterdir()]) for _ in names),
+        "delete": min(_timed(manager.delete, name) for name in names),
+    }
+
+
+def _timed(call: Callable[..., object], *arguments: object) -> float:
+    began = time.perf_counter()
+    call(*arguments)
+    return (time.perf_counter() - began) * 1000
+
+
+def _provide(base: Path, quarantine: Path, many: int) -> None:
+    """Storages as the library makes them, without opening the volumes for each."""
+    with (
+        Volume(base, Role.STORAGE, initialise=False) as storage,
+        Volume(quarantine, Role.QUARANTINE, initialise=False) as archives,
+    ):
+        storage.lock()
+        engine = StorageEngine(storage, archives)
+        for number in range(many):
+            engine.ensure(Identity("local", f"runner-{number}", str(uuid.uuid4())), StorageSpec(owner=_OWNER))
