@@ -218,9 +218,8 @@ _PRECONDITIONS: Final = (
             "storage is swapped"),
     _mutant("role of a volume is not compared", "volume._read_marker", "if role != self.role or", "if",
             "the volumes change places"),
-    _mutant("volume without marker is made a new one", "volume._is_empty",
-            'name == "lost+found" or name.startswith(_UNFINISHED) for', "True for",
-            "an empty volume is mounted at the next start"),
+    _mutant("volume without marker is made a new one", "volume._open_private",
+            "(beside_content or not content_of(self.fd))", "True", "an empty volume is mounted at the next start"),
     _mutant("volume is not locked", "volume._take_lock", "fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass",
             "a second operator starts"),
 )  # fmt: skip

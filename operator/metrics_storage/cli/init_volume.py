@@ -18,11 +18,12 @@ from metrics_storage.engine.volume import Role, Volume
 )
 @click.argument("role", metavar="storage|quarantine", type=Choice(Role), help="What it is for.")
 @click.argument("directory", metavar="DIR", type=Directory(), help="The mounted, empty directory.")
-def init_volume(role: Role, directory: Path) -> None:
+@click.option("--beside-content", is_flag=True, help="Mark it though it holds other things, which are left alone.")
+def init_volume(role: Role, directory: Path, beside_content: bool) -> None:
     """Mark an empty directory as a new storage or quarantine volume.
 
     The operator does this by itself in a cluster that knows of no older volume;
     later it takes an empty one for one that is not mounted, and a person decides.
     """
-    with Volume(directory, role, initialise=True) as volume:
+    with Volume(directory, role, initialise=True, beside_content=beside_content) as volume:
         say(f"{directory} is {role} volume {volume.id}")

@@ -47,6 +47,15 @@ quarantine_root = setting(
     help="Where the quarantine volume is mounted.",
 )
 
+quarantine_root_or_copy = setting(
+    "--quarantine-root",
+    metavar="DIR",
+    type=Directory(),
+    envvar=variable("--quarantine-root"),
+    show_envvar=True,
+    help="Where the quarantine volume is mounted; not needed for a copied archive.",
+)
+
 filters = together(
     setting(
         "-n",

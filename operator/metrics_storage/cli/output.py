@@ -37,6 +37,17 @@ def say(text: str = "", *, end: str = "\n") -> None:
         raise OutputError(exc) from exc
 
 
+def say_bytes(data: bytes) -> None:
+    """Print to standard output what is no text, such as names of files; raises as `say`."""
+    if sys.stdout is None:
+        raise OutputError(_CLOSED)
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+    except OSError as exc:
+        raise OutputError(exc) from exc
+
+
 def note(text: str, *, end: str = "\n") -> None:
     """Print to standard error."""
     if sys.stderr is None:

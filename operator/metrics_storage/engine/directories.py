@@ -17,7 +17,8 @@ from typing import Final
 from metrics_storage.engine import durable, inode_flags
 from metrics_storage.engine.removal import remove_tree
 from metrics_storage.engine.token import Token, compare_token, give_token
-from metrics_storage.engine.volume import PRIVATE, Volume
+from metrics_storage.engine.volume import Volume
+from metrics_storage.engine.volume_root import PRIVATE
 from metrics_storage.errors import (
     DirectoryCoveredError,
     DirectoryExistsError,

@@ -10,7 +10,9 @@ import json
 import os
 import re
 import stat
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -77,31 +79,23 @@ class Description:
     problem: str = ""
 
 
-class Vault:
-    """The archives on an opened quarantine volume."""
+class Archives(ABC):
+    """Archives that lie somewhere, opened for reading only; `path` is where."""
 
-    def __init__(self, volume: Volume) -> None:
-        self.volume = volume
+    path: Path
 
-    @classmethod
-    @contextlib.contextmanager
-    def opened(cls, path: Path, *, writable: bool = False) -> Iterator["Vault"]:
-        """The archives of the quarantine volume mounted at a path; read-only mounts do unless `writable`.
-
-        Raises:
-            VolumeError: no quarantine volume is there.
-        """
-        with Volume(path, Role.QUARANTINE, initialise=False, writable=writable) as volume:
-            yield cls(volume)
-
+    @abstractmethod
     def archives(self) -> list[Stored]:
         """Everything that has the name of an archive or manifest, sorted by namespace, name, uid and attempt."""
-        return [stored for namespace in self._namespaces() for stored in self._in_namespace(namespace)]
+
+    @abstractmethod
+    def _holder(self, namespace: str) -> AbstractContextManager[int]:
+        """Descriptor of the directory in which the archives of a namespace lie."""
 
     def exists(self, stored: Stored) -> bool:
         """Whether any of the two files is still there."""
         try:
-            with durable.opened_directory(stored.namespace, self.volume.fd) as fd:
+            with self._holder(stored.namespace) as fd:
                 return any(
                     os.access(stored.stem + suffix, os.F_OK, dir_fd=fd, follow_symlinks=False)
                     for suffix in (ARCHIVE_SUFFIX, MANIFEST_SUFFIX)
@@ -116,7 +110,7 @@ class Vault:
             OSError: it was removed meanwhile, or cannot be read.
         """
         header, trailer, size, modified_at, problem = None, None, None, 0.0, ""
-        with durable.opened_directory(stored.namespace, self.volume.fd) as fd:
+        with self._holder(stored.namespace) as fd:
             if stored.has_archive:
                 found = os.stat(stored.stem + ARCHIVE_SUFFIX, dir_fd=fd, follow_symlinks=False)
                 size, modified_at = found.st_size, found.st_mtime
@@ -163,6 +157,36 @@ class Vault:
         require_named_after(stored, verified.header)
         return verified
 
+    def _open(self, stack: contextlib.ExitStack, stored: Stored, suffix: str) -> int:
+        try:
+            with self._holder(stored.namespace) as fd:
+                return stack.enter_context(_opened(stored.stem + suffix, fd))
+        except FileNotFoundError as exc:
+            raise ArchiveCorruptError(f"{stored.namespace}/{stored.stem}{suffix} is missing") from exc
+
+
+class Vault(Archives):
+    """The archives on an opened quarantine volume."""
+
+    def __init__(self, volume: Volume) -> None:
+        self.volume = volume
+        self.path = volume.path
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls, path: Path, *, writable: bool = False) -> Iterator["Vault"]:
+        """The archives of the quarantine volume mounted at a path; read-only mounts do unless `writable`.
+
+        Raises:
+            VolumeError: no quarantine volume is there.
+        """
+        with Volume(path, Role.QUARANTINE, initialise=False, writable=writable) as volume:
+            yield cls(volume)
+
+    def archives(self) -> list[Stored]:
+        """Everything that has the name of an archive or manifest, sorted by namespace, name, uid and attempt."""
+        return [stored for namespace in self._namespaces() for stored in self._in_namespace(namespace)]
+
     def remove(self, stored: Stored, account: dict[str, Any]) -> None:
         """Remove an archive for good, after adding `account` to the volume's list of removals.
 
@@ -174,18 +198,14 @@ class Vault:
             os.write(fd, json.dumps(account, separators=(",", ":")).encode() + b"\n")
             os.fsync(fd)
         os.fsync(self.volume.private_fd)
-        with durable.opened_directory(stored.namespace, self.volume.fd) as fd:
+        with self._holder(stored.namespace) as fd:
             for suffix in (MANIFEST_SUFFIX, ARCHIVE_SUFFIX):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(stored.stem + suffix, dir_fd=fd)
                 os.fsync(fd)
 
-    def _open(self, stack: contextlib.ExitStack, stored: Stored, suffix: str) -> int:
-        try:
-            with durable.opened_directory(stored.namespace, self.volume.fd) as fd:
-                return stack.enter_context(_opened(stored.stem + suffix, fd))
-        except FileNotFoundError as exc:
-            raise ArchiveCorruptError(f"{stored.namespace}/{stored.stem}{suffix} is missing") from exc
+    def _holder(self, namespace: str) -> AbstractContextManager[int]:
+        return durable.opened_directory(namespace, self.volume.fd)
 
     def _namespaces(self) -> list[str]:
         return sorted(
@@ -196,7 +216,7 @@ class Vault:
 
     def _in_namespace(self, namespace: str) -> list[Stored]:
         try:
-            with durable.opened_directory(namespace, self.volume.fd) as fd:
+            with self._holder(namespace) as fd:
                 names = set(durable.list_directory(fd))
         except FileNotFoundError:
             return []
@@ -208,6 +228,42 @@ class Vault:
                 name, uid, attempt = match.groups()
                 found.append(Stored(namespace, name, uid, int(attempt), has_archive, has_manifest))
         return sorted(found, key=lambda stored: (stored.name, stored.uid, stored.attempt))
+
+
+class CopiedPair(Archives):
+    """An archive and its manifest that were copied into any directory, beside each other and under their own names."""
+
+    def __init__(self, path: Path) -> None:
+        """`path` is of either file.
+
+        Raises:
+            ArchiveCorruptError: the manifest is missing or damaged, or they have not the names of an archive.
+        """
+        self.path = path.parent
+        stem = path.name.removesuffix(ARCHIVE_SUFFIX).removesuffix(MANIFEST_SUFFIX)
+        match = _STEM.fullmatch(stem)
+        if match is None:
+            raise ArchiveCorruptError(f"{path} is not named like an archive, NAME_UID_ATTEMPT{ARCHIVE_SUFFIX}")
+        try:
+            with self._holder("") as fd, _opened(stem + MANIFEST_SUFFIX, fd) as manifest_fd:
+                namespace = read_summary(manifest_fd)[0].namespace
+                has_archive = os.access(stem + ARCHIVE_SUFFIX, os.F_OK, dir_fd=fd)
+        except FileNotFoundError as exc:
+            raise ArchiveCorruptError(f"{path.parent / (stem + MANIFEST_SUFFIX)} is missing: copy it, too") from exc
+        name, uid, attempt = match.groups()
+        self._stored = Stored(namespace, name, uid, int(attempt), has_archive, True)
+
+    def archives(self) -> list[Stored]:
+        """The one."""
+        return [self._stored]
+
+    @contextlib.contextmanager
+    def _holder(self, _namespace: str) -> Iterator[int]:
+        fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
 
 
 def _is_directory(name: str, dir_fd: int) -> bool:

@@ -20,10 +20,9 @@ from typing import Final, Self
 from metrics_storage.engine import durable, inode_flags
 from metrics_storage.engine.probe import missing_abilities
 from metrics_storage.engine.syscalls import require_openat2, sync_filesystem
+from metrics_storage.engine.volume_root import PRIVATE, UNFINISHED, content_of, named
 from metrics_storage.errors import VolumeError, VolumeLockedError, VolumeLostError
 
-PRIVATE: Final = ".metrics-storage"
-_UNFINISHED: Final = f"{PRIVATE}.new-"
 _MARKER: Final = "volume.json"
 _LOCK: Final = "lock"
 _PARTNER: Final = "partner"
@@ -51,7 +50,9 @@ def has_marker(path: Path) -> bool:
 class Volume:
     """An opened volume. `fd` and `private_fd` are its root and its private directory."""
 
-    def __init__(self, path: Path, role: Role, *, initialise: bool, writable: bool = True) -> None:
+    def __init__(
+        self, path: Path, role: Role, *, initialise: bool, writable: bool = True, beside_content: bool = False
+    ) -> None:
         """Open the volume at `path`.
 
         Args:
@@ -59,7 +60,8 @@ class Volume:
             role: what it is for.
             initialise: whether an empty directory may become a volume; False where data is known to exist,
                 because then an empty directory is a volume that is not mounted.
-            writable: whether it must be; evidence that is only read is best mounted read-only.
+            writable: whether it must be; otherwise nothing is written, and it may be mounted read-only.
+            beside_content: whether a directory that is not empty may become a volume, too, by a person's word.
 
         Raises:
             VolumeError: no directory, read-only, not writable, of another role, or without marker.
@@ -73,7 +75,7 @@ class Volume:
             raise VolumeError(f"{role} volume {path}: {exc.strerror}; expected a mounted directory") from exc
         try:
             require_openat2(self.fd)
-            self.private_fd, self.id = self._open_private(initialise)
+            self.private_fd, self.id = self._open_private(initialise, beside_content)
         except BaseException:
             os.close(self.fd)
             raise
@@ -216,30 +218,51 @@ class Volume:
                 "that has it, such as ext4, XFS, btrfs or NFS 4"
             )
 
-    def _open_private(self, initialise: bool) -> tuple[int, str]:
+    def _open_private(self, initialise: bool, beside_content: bool) -> tuple[int, str]:
         self._check_writable()
         try:
-            if initialise and _is_empty(self.fd):
+            if initialise and not has_marker(self.path) and (beside_content or not content_of(self.fd)):
                 self._initialise()
             with durable.opened_directory(PRIVATE, self.fd) as fd:
-                inode_flags.stop_handing_down(fd)
-                for name in _DIRECTORIES[self.role]:
-                    durable.make_directory(name, fd, 0o700)
-                    with durable.opened_directory(name, fd) as directory:
-                        inode_flags.stop_handing_down(directory)
+                if self._writable:
+                    self._prepare(fd)
                 return os.dup(fd), self._read_marker(fd)
         except FileNotFoundError as exc:
             raise VolumeError(
-                f"{self.role} volume {self.path} has no marker {PRIVATE}/{_MARKER}: is it mounted? "
-                "(Only an empty directory is made a new volume, and only while nothing refers to an older one.)"
+                f"{self.role} volume {self.path} has no marker {PRIVATE}/{_MARKER}: {self._hint()}"
+            ) from exc
+        except PermissionError as exc:
+            raise VolumeError(
+                f"{self.role} volume {self.path} cannot be read by user {os.geteuid()}: {exc.strerror}; run as root or "
+                f"as user {os.fstat(self.fd).st_uid}, whose it is"
             ) from exc
         except OSError as exc:
             raise VolumeError(f"{self.role} volume {self.path}: {exc.strerror}") from exc
 
+    def _hint(self) -> str:
+        """What may be the matter with a directory without marker."""
+        if not (content := content_of(self.fd)):
+            return (
+                "is it mounted? (An empty directory is made a new volume only while nothing refers to an older one; "
+                f"otherwise say that it is new: metrics-storage init-volume {self.role} {self.path})"
+            )
+        return (
+            f"it holds {named(content)}, and only an empty directory is made a new volume. Is it the right one? If "
+            f"these may stay beside it: metrics-storage init-volume {self.role} {self.path} --beside-content"
+        )
+
+    def _prepare(self, private_fd: int) -> None:
+        """Have everything in the private directory that is needed, also where an older version made it."""
+        inode_flags.stop_handing_down(private_fd)
+        for name in _DIRECTORIES[self.role]:
+            durable.make_directory(name, private_fd, 0o700)
+            with durable.opened_directory(name, private_fd) as directory:
+                inode_flags.stop_handing_down(directory)
+
     def _initialise(self) -> None:
         # A name of its own for every attempt: what another process is writing, or left unfinished, is not touched.
         identifier = str(uuid.uuid4())
-        unfinished = _UNFINISHED + identifier
+        unfinished = UNFINISHED + identifier
         durable.make_directory(unfinished, self.fd, 0o700)
         try:
             with durable.opened_directory(unfinished, self.fd) as fd:
@@ -278,11 +301,6 @@ class Volume:
             raise VolumeError(f"{self.role} volume {self.path} is mounted read-only; mount it writable")
         if not os.access(self.path, os.W_OK | os.X_OK):
             raise VolumeError(f"{self.role} volume {self.path} is not writable for user {os.geteuid()}")
-
-
-def _is_empty(fd: int) -> bool:
-    """Whether a directory holds nothing but what `mkfs` and interrupted initialisations leave."""
-    return all(name == "lost+found" or name.startswith(_UNFINISHED) for name in durable.list_directory(fd))
 
 
 def _inode(status: os.stat_result) -> tuple[int, int]:

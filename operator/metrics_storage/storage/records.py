@@ -13,7 +13,8 @@ from typing import Final
 from metrics_storage.engine.directories import Directories, Place
 from metrics_storage.engine.engine import StorageEngine
 from metrics_storage.engine.journal import Journal
-from metrics_storage.engine.volume import PRIVATE, Volume
+from metrics_storage.engine.volume import Volume
+from metrics_storage.engine.volume_root import PRIVATE
 from metrics_storage.errors import (
     DirectoryCoveredError,
     DirectoryExistsError,

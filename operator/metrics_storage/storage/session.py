@@ -18,6 +18,7 @@ from typing import Final
 
 from metrics_storage.engine.engine import StorageEngine
 from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.engine.volume_root import STORAGE_SYSTEM_NAMES
 from metrics_storage.errors import VolumeError, VolumeLockedError
 from metrics_storage.storage.paths import check_apart, make_directories
 from metrics_storage.storage.records import Records
@@ -64,7 +65,7 @@ class LocalVolumes:
     @property
     def unused(self) -> bool:
         """Whether no storage was ever made here: there is no storage directory, or an empty one."""
-        return not self.storage.exists() or not set(os.listdir(self.storage)) - {"lost+found"}
+        return not self.storage.exists() or not set(os.listdir(self.storage)) - STORAGE_SYSTEM_NAMES
 
     def make(self) -> None:
         """Make the directories where they are missing.

@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -10,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from metrics_storage.cli.archives.checksums import checksum_lines
 from metrics_storage.cli.main import main
 from metrics_storage.cli.progress import Progress
 from metrics_storage.cli.tables import cut, shown, shown_path, size, table
+from metrics_storage.engine.archive.manifest_reader import ManifestReader
 from metrics_storage.engine.pair import open_pair
 from metrics_storage.model.identity import Identity
 from tests.unit.engine.archiving import Archiving
@@ -150,8 +154,71 @@ def test_verify_tells_sound_from_corrupt_and_incomplete(site: Site, capsys: Outp
 def test_verify_compares_a_digest_from_elsewhere(site: Site, capsys: Output) -> None:
     digest = site.vault.verify(site.archive()).archive_sha256
     assert run("verify", "runner-0", f"--sha256={digest}") == 0
+    capsys.readouterr()
     assert run("verify", "runner-0", f"--sha256={'0' * 64}") == 1
-    assert f"has the SHA-256 {digest}, expected 000" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert told.startswith("REPLACED ")
+    assert f"sound, but its sha256 is {digest}, not the one given" in told
+    assert "CORRUPT" not in told
+
+
+@pytest.fixture
+def copied(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An archive that was copied with its manifest, without the volume that it was on."""
+    stored = site.archive()
+    (tmp_path / "copy").mkdir()
+    for suffix in (".tar.gz", ".manifest.jsonl"):
+        shutil.copy(site.file(stored, suffix), tmp_path / "copy")
+    monkeypatch.delenv("METRICS_STORAGE_QUARANTINE_ROOT")
+    monkeypatch.chdir(tmp_path / "copy")
+    return Path(f"{stored.stem}.tar.gz")
+
+
+def test_a_copied_archive_needs_no_volume(copied: Path, tmp_path: Path, capsys: Output) -> None:
+    for path in (
+        copied,
+        copied.absolute(),
+        copied.absolute().with_name(copied.name.replace(".tar.gz", ".manifest.jsonl")),
+    ):
+        assert run("verify", path) == 0
+        assert run("show", path) == 0
+    told = capsys.readouterr().out
+    assert told.count("ok ") == 3
+    assert run("restore", copied, tmp_path / "copy" / "evidence", "--quiet") == 0
+    assert [path.name for path in (tmp_path / "copy" / "evidence").iterdir()] == ["runner-0"]
+
+
+def test_what_is_wrong_with_a_copy_is_told(copied: Path, capsys: Output) -> None:
+    assert run("verify", "runner-0") == 2
+    assert (
+        "is missing: say where the quarantine volume is mounted, or give the path of a cop" in capsys.readouterr().err
+    )
+    flip(copied)
+    assert run("verify", copied) == 1
+    assert capsys.readouterr().out.startswith("CORRUPT ")
+    renamed = copied.rename("evidence.tar.gz")
+    assert run("verify", renamed) == 1
+    assert "is not named like an archive" in capsys.readouterr().err
+    renamed.rename(copied)
+    Path(copied.name.replace(".tar.gz", ".manifest.jsonl")).unlink()
+    assert run("verify", copied) == 1
+    assert "manifest.jsonl is missing: copy it, too" in capsys.readouterr().err
+
+
+def test_a_quiet_verify_prints_what_is_amiss_alone(site: Site, capsys: Output) -> None:
+    stored = site.archive()
+    assert run("verify", "--all", "--quiet") == 0
+    assert capsys.readouterr() == ("", "")
+    flip(site.file(stored))
+    assert run("verify", "--all", "-q") == 1
+    assert capsys.readouterr().out.startswith("CORRUPT ")
+
+
+@pytest.mark.parametrize("command", [["list"], ["list", "--output=json"], ["verify", "--all"]])
+def test_a_filter_that_matches_nothing_is_told_and_fails(site: Site, command: list[str], capsys: Output) -> None:
+    site.archive()
+    assert run(*command, "--namespace=runners", "--name=runner-7") == 1
+    assert "no archives of that namespace or name on " in capsys.readouterr().err
 
 
 def test_restore_gives_back_the_directory(site: Site, capsys: Output) -> None:
@@ -326,3 +393,60 @@ def test_text_from_elsewhere_is_escaped_and_cut_by_columns() -> None:
     assert cut("漢字漢字", 5) == "漢字…"
     lines = list(table(("A", "NAME", "B"), [("1", "n" * 40, "b" * 40)], 60, elastic="NAME"))
     assert max(map(len, lines)) <= 60
+
+
+def test_checksums_are_right_for_every_name(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    archiving = Archiving(tmp_path)
+    names = [
+        b"plain",
+        b"line\nfeed",
+        b"back\\slash",
+        b"\\n",
+        b"\xff\xfe",
+        b" leading",
+        b"return\r",
+        b"-rf",
+        b"\xc3\xa4",
+    ]
+    for name in names:
+        (archiving.source / os.fsdecode(name)).write_bytes(b"content of " + name)
+    with (archiving.source / "holes").open("wb") as holes:
+        holes.truncate(1 << 20)
+    os.link(archiving.source / "plain", archiving.source / "second name")
+    with opened_site(tmp_path) as site:
+        archiving.write()
+        stored = site.put(archiving)
+        assert main(["archives", "show", str(site.file(stored)), "--checksums"]) == 0
+    lines = capsysbinary.readouterr().out
+    assert lines.count(b"\n") == len(names) + 2
+    done = subprocess.run(
+        ["sha256sum", "--check", "--strict"],
+        input=lines,
+        cwd=archiving.extract().parent,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(b": OK\n") == len(names) + 2
+
+
+def test_checksums_leave_out_what_the_first_version_has_none_of(
+    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    archiving = Archiving(tmp_path)
+    written = Path(__file__).parents[1] / "engine" / "format_1"
+    shutil.copy(written / "runner-0.tar.gz", archiving.archive)
+    shutil.copy(written / "runner-0.manifest.jsonl", archiving.manifest)
+    with archiving.manifest.open("rb", buffering=0) as file:
+        manifest = ManifestReader(file.fileno())
+        lines = list(checksum_lines(iter(manifest), manifest.version))
+    assert lines.count(None) == 1
+    told = b"".join(line for line in lines if line)
+    done = subprocess.run(
+        ["sha256sum", "--check", "--strict"],
+        input=told,
+        cwd=archiving.extract().parent,
+        capture_output=True,
+        check=False,
+    )
+    assert done.stdout.count(b": OK\n") == 4

@@ -31,10 +31,41 @@ def test_an_empty_directory_is_refused_where_data_must_be(tmp_path: Path) -> Non
     assert not list(tmp_path.iterdir())
 
 
-def test_a_directory_with_anything_in_it_never_becomes_a_volume(tmp_path: Path) -> None:
+def test_a_directory_with_anything_in_it_becomes_a_volume_by_a_persons_word_alone(tmp_path: Path) -> None:
     (tmp_path / "family-photos").mkdir()
-    with pytest.raises(VolumeError, match="no marker"):
+    said = r"no marker .*: it holds 'family-photos', and only .* init-volume storage .* --beside-content"
+    with pytest.raises(VolumeError, match=said):
         Volume(tmp_path, Role.STORAGE, initialise=True)
+    assert os.listdir(tmp_path) == ["family-photos"]
+    Volume(tmp_path, Role.STORAGE, initialise=True, beside_content=True).close()
+    Volume(tmp_path, Role.STORAGE, initialise=False).close()
+    assert (tmp_path / "family-photos").is_dir()
+
+
+@pytest.mark.parametrize("name", [".snapshot", "aquota.user", "lost+found", ".zfs"])
+def test_what_storage_systems_put_there_is_no_content(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    Volume(tmp_path, Role.STORAGE, initialise=True).close()
+    assert (tmp_path / name).is_dir()
+
+
+def test_a_volume_whose_marker_was_lost_is_not_made_anew_even_beside_content(tmp_path: Path) -> None:
+    Volume(tmp_path, Role.STORAGE, initialise=True).close()
+    marker(tmp_path).unlink()
+    for beside in (False, True):
+        with pytest.raises(VolumeError, match=r"no marker .*it holds '.metrics-storage'"):
+            Volume(tmp_path, Role.STORAGE, initialise=True, beside_content=beside)
+
+
+def test_reading_writes_nothing(tmp_path: Path) -> None:
+    Volume(tmp_path, Role.QUARANTINE, initialise=True).close()
+    incoming = tmp_path / ".metrics-storage" / "incoming"
+    incoming.chmod(0o750)
+    Volume(tmp_path, Role.QUARANTINE, initialise=False, writable=False).close()
+    assert incoming.stat().st_mode & 0o777 == 0o750
+    incoming.rmdir()
+    Volume(tmp_path, Role.QUARANTINE, initialise=False, writable=False).close()
+    assert not incoming.exists()
 
 
 def test_storage_and_quarantine_cannot_be_swapped(tmp_path: Path) -> None:

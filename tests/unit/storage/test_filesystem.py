@@ -492,7 +492,7 @@ def test_an_unmounted_base_directory_is_said(manager: FilesystemStorageManager, 
 def test_a_directory_with_other_things_is_not_taken(manager: FilesystemStorageManager, base: Path) -> None:
     base.mkdir()
     (base / "somebody's").touch()
-    with pytest.raises(CreateMetricsStorageError, match="Only an empty directory is made a new volume"):
+    with pytest.raises(CreateMetricsStorageError, match="and only an empty directory is made a new volume"):
         manager.create("runner-0")
     with pytest.raises(GetMetricsStorageError, match=r"has no marker"):
         manager.list_all()

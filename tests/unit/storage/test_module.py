@@ -199,7 +199,7 @@ def test_a_directory_that_cannot_be_archived_is_kept(foreign: ForeignManager, qu
     created = foreign.create("runner-0")
     quarantine.mkdir()
     (quarantine / "somebody's").touch()
-    with pytest.raises(QuarantineMetricsStorageError, match="is it mounted"):
+    with pytest.raises(QuarantineMetricsStorageError, match="Is it the right one"):
         storage.move_to_quarantine(foreign, "runner-0", quarantine_path=quarantine)
     assert created.path.is_dir()
 

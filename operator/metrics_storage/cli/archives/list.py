@@ -46,11 +46,11 @@ def list_archives(quarantine_root: Path, namespace: str | None, name: str | None
         if output is Output.JSON:
             for one in described:
                 say(json.dumps(_fields(one)))
-            return 0
-        print_table(list(described), found)
+        else:
+            print_table(list(described), found)
         if not found:
-            note(f"no archives on {vault.volume.path}")
-    return 0
+            note(f"no archives{' of that namespace or name' if namespace or name else ''} on {vault.volume.path}")
+    return 0 if found or not (namespace or name) else 1
 
 
 def _fields(one: Description) -> dict[str, Any]:

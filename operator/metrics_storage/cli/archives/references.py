@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-from metrics_storage.engine.vault import Stored, Vault
+from metrics_storage.engine.vault import Archives, CopiedPair, Stored, Vault
 from metrics_storage.errors import SettingsError
 from metrics_storage.model.identity import ARCHIVE_SUFFIX, MANIFEST_SUFFIX
 
@@ -20,7 +20,10 @@ _SHORT: Final = 8
 """Digits of a uid that identify it among a few thousand."""
 
 
-ARCHIVE_HELP: Final = "Its path as status.quarantine.archive has it, its ID from list, a uid, or NAMESPACE/NAME."
+ARCHIVE_HELP: Final = (
+    "Its path as status.quarantine.archive has it, its ID from list, a uid, or NAMESPACE/NAME; or the path of a copied "
+    ".tar.gz beside its manifest."
+)
 
 archive_argument = click.argument("archive", metavar="ARCHIVE", help=ARCHIVE_HELP)
 
@@ -33,6 +36,28 @@ def opened_vault(root: Path, *, writable: bool = False) -> Iterator[Vault]:
         VolumeError: it is no quarantine volume.
     """
     with Vault.opened(root, writable=writable) as vault:
+        yield vault
+
+
+@contextmanager
+def opened_archives(root: Path | None, *references: str) -> Iterator[Archives]:
+    """The archives of a quarantine volume, or the copied pair of files that the one reference is the path of.
+
+    Raises:
+        VolumeError: it is no quarantine volume.
+        SettingsError: neither is given.
+    """
+    if len(references) == 1 and references[0].endswith((ARCHIVE_SUFFIX, MANIFEST_SUFFIX)):
+        path = Path(references[0])
+        if path.is_file() and (root is None or not path.is_absolute() or root not in path.parents):
+            yield CopiedPair(path)
+            return
+    if root is None:
+        raise SettingsError(
+            "--quarantine-root or METRICS_STORAGE_QUARANTINE_ROOT is missing: say where the quarantine volume is "
+            f"mounted, or give the path of a copied archive, NAME{ARCHIVE_SUFFIX}, that lies beside its manifest"
+        )
+    with Vault.opened(root) as vault:
         yield vault
 
 
@@ -52,7 +77,7 @@ class Filter:
         ]
 
 
-def find(vault: Vault, found: Sequence[Stored], reference: str) -> Stored:
+def find(vault: Archives, found: Sequence[Stored], reference: str) -> Stored:
     """The one archive that somebody means by its path, its id from `list`, its runner, or the beginning of its uid.
 
     Raises:
@@ -60,7 +85,7 @@ def find(vault: Vault, found: Sequence[Stored], reference: str) -> Stored:
     """
     meant = _meant(vault, found, reference)
     if not meant:
-        raise SettingsError(f"no archive {reference!r} on {vault.volume.path}; see: metrics-storage archives list")
+        raise SettingsError(f"no archive {reference!r} on {vault.path}; see: metrics-storage archives list")
     if len(meant) > 1:
         paths = ", ".join(stored.path for stored in meant[:_NAMED])
         more = f" and {len(meant) - _NAMED} more" if len(meant) > _NAMED else ""
@@ -80,10 +105,10 @@ def label(stored: Stored, names: dict[Stored, str], *, short: bool) -> str:
     return f"{names[stored]}  {stored.namespace}/{stored.name}" if short else stored.path
 
 
-def _meant(vault: Vault, found: Sequence[Stored], reference: str) -> list[Stored]:
+def _meant(vault: Archives, found: Sequence[Stored], reference: str) -> list[Stored]:
     path = reference
     if path.startswith("/"):
-        path = os.path.relpath(os.path.realpath(path), os.path.realpath(vault.volume.path))
+        path = os.path.relpath(os.path.realpath(path), os.path.realpath(vault.path))
     path = path.removesuffix(ARCHIVE_SUFFIX).removesuffix(MANIFEST_SUFFIX)
     exact = [stored for stored in found if path in (f"{stored.namespace}/{stored.stem}", stored.stem)]
     if exact:
@@ -103,7 +128,7 @@ def _is_named(stored: Stored, name: str) -> bool:
     return stored.name == name or (len(stored.name) > 150 and name.startswith(stored.name))
 
 
-def total(vault: Vault, stored: Stored) -> int:
+def total(vault: Archives, stored: Stored) -> int:
     """Bytes of content that verifying will read, by the manifest's word."""
     try:
         trailer = vault.describe(stored).trailer

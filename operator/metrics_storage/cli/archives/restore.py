@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from metrics_storage.cli import options
-from metrics_storage.cli.archives.references import archive_argument, find, opened_vault, total
+from metrics_storage.cli.archives.references import archive_argument, find, opened_archives, total
 from metrics_storage.cli.command import Command
 from metrics_storage.cli.output import note, say
 from metrics_storage.cli.progress import Progress
@@ -19,7 +19,7 @@ from metrics_storage.cli.values import Directory
 from metrics_storage.engine.archive.policy import RestoreOptions, Survey, survey
 from metrics_storage.engine.archive.restore import Restored, restore_archive
 from metrics_storage.engine.archive.verify import VerifiedArchive, verify_archive
-from metrics_storage.engine.vault import Vault, require_named_after
+from metrics_storage.engine.vault import Archives, Vault, require_named_after
 from metrics_storage.errors import ArchiveError, SettingsError
 
 _REFUSED_SHOWN: Final = 20
@@ -50,7 +50,7 @@ extended attributes only user.* are restored, unless flags say otherwise.
 )
 @archive_argument
 @click.argument("directory", metavar="DIRECTORY", type=Directory(), help="A new or empty directory.")
-@options.quarantine_root
+@options.quarantine_root_or_copy
 @click.option("--dry-run", is_flag=True, help="Verify and say what would be done.")
 @click.option("--skip-refused", is_flag=True, help="Leave out what is refused, and go on.")
 @click.option("--keep-special-modes", is_flag=True, help="Restore setuid and setgid.")
@@ -61,7 +61,7 @@ def restore(
     *,
     archive: str,
     directory: Path,
-    quarantine_root: Path,
+    quarantine_root: Path | None,
     dry_run: bool,
     skip_refused: bool,
     keep_special_modes: bool,
@@ -80,7 +80,7 @@ def restore(
         all_xattrs=all_xattrs,
         skip_refused=skip_refused,
     )
-    with opened_vault(quarantine_root) as vault:
+    with opened_archives(quarantine_root, archive) as vault:
         stored = find(vault, vault.archives(), archive)
         _require_free(vault, directory)
         with vault.reading(stored) as (archive_fd, manifest_fd):
@@ -115,11 +115,11 @@ def restore(
     return 3 if result.refused.count else 0
 
 
-def _require_free(vault: Vault, directory: Path) -> None:
+def _require_free(vault: Archives, directory: Path) -> None:
     """See that the target is new or empty, and not on the quarantine volume, before anything long begins."""
-    if os.path.commonpath([os.path.realpath(directory), os.path.realpath(vault.volume.path)]) == os.path.realpath(
-        vault.volume.path
-    ):
+    if isinstance(vault, Vault) and os.path.commonpath(
+        [os.path.realpath(directory), os.path.realpath(vault.path)]
+    ) == os.path.realpath(vault.path):
         raise SettingsError(f"{directory} is on the quarantine volume: restore to somewhere else")
     if not os.path.lexists(directory):
         parent = os.path.dirname(os.path.abspath(directory))

@@ -12,11 +12,12 @@ from typing import Final
 import click
 
 from metrics_storage.cli import options
-from metrics_storage.cli.archives.references import archive_argument, find, opened_vault
+from metrics_storage.cli.archives.checksums import checksum_lines
+from metrics_storage.cli.archives.references import archive_argument, find, opened_archives
 from metrics_storage.cli.command import EXIT_CODES, Command
 from metrics_storage.cli.options import Output
-from metrics_storage.cli.output import is_terminal, note, say
-from metrics_storage.cli.tables import kinds, shown, shown_path, size
+from metrics_storage.cli.output import is_terminal, note, say, say_bytes
+from metrics_storage.cli.tables import count, kinds, shown, shown_path, size
 from metrics_storage.engine.archive.entry import Entry
 from metrics_storage.engine.archive.manifest import HEADERS, TRAILER, Header, Trailer, line_of
 from metrics_storage.engine.archive.manifest_reader import ManifestReader
@@ -44,24 +45,39 @@ control a terminal is escaped.
     exit_codes={**EXIT_CODES, 1: "failure: the manifest is damaged"},
     examples=(
         "metrics-storage archives show 0b0c7f5e_1",
+        "metrics-storage archives show runners/runner-0 --checksums | \\\n    sha256sum --check",
         "metrics-storage archives show runners/runner-0 -o json | \\\n    jq -r '.shown // empty'",
     ),
 )
 @archive_argument
-@options.quarantine_root
+@options.quarantine_root_or_copy
 @click.option("--summary", is_flag=True, help="Without the entries.")
+@click.option("--checksums", is_flag=True, help="Only the SHA-256 of each file, for sha256sum --check.")
 @options.output
-def show(archive: str, quarantine_root: Path, summary: bool, output: Output) -> None:
+def show(archive: str, quarantine_root: Path | None, summary: bool, checksums: bool, output: Output) -> None:
     """Show what a manifest says of an archive."""
-    with opened_vault(quarantine_root) as vault, ExitStack() as stack:
+    with opened_archives(quarantine_root, archive) as vault, ExitStack() as stack:
         stored = find(vault, vault.archives(), archive)
         manifest_fd = stack.enter_context(vault.reading_manifest(stored))
         manifest = ManifestReader(manifest_fd)
         entries = iter(manifest)
-        if output is Output.JSON:
+        if checksums:
+            _show_checksums(manifest, entries)
+        elif output is Output.JSON:
             _show_json(manifest, entries, summary=summary)
         else:
             _show_text(stored, manifest, entries, summary=summary)
+
+
+def _show_checksums(manifest: ManifestReader, entries: Iterator[Entry]) -> None:
+    missing = 0
+    for line in checksum_lines(entries, manifest.version):
+        if line is None:
+            missing += 1
+        else:
+            say_bytes(line)
+    if missing:
+        note(f"{count(missing, 'file')} with large holes without a SHA-256; metrics-storage archives verify checks all")
 
 
 def _show_json(manifest: ManifestReader, entries: Iterator[Entry], *, summary: bool) -> None:

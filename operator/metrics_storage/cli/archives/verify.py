@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from metrics_storage.cli import options
-from metrics_storage.cli.archives.references import ARCHIVE_HELP, Filter, find, ids, label, opened_vault, total
+from metrics_storage.cli.archives.references import ARCHIVE_HELP, Filter, find, ids, label, opened_archives, total
 from metrics_storage.cli.command import Command
 from metrics_storage.cli.options import Output, setting
 from metrics_storage.cli.output import flush, is_terminal, note, say
@@ -15,7 +15,7 @@ from metrics_storage.cli.progress import Progress
 from metrics_storage.cli.tables import count, shown, size
 from metrics_storage.cli.values import Checked, digest
 from metrics_storage.engine.archive.verify import VerifiedArchive
-from metrics_storage.engine.vault import Stored, Vault
+from metrics_storage.engine.vault import Archives, Stored
 from metrics_storage.errors import ArchiveCorruptError, SettingsError
 
 
@@ -31,18 +31,18 @@ from metrics_storage.errors import ArchiveCorruptError, SettingsError
     ),
 )
 @click.argument("archives", metavar="[ARCHIVE]...", nargs=-1, help=ARCHIVE_HELP)
-@options.quarantine_root
+@options.quarantine_root_or_copy
 @click.option("--all", "every", is_flag=True, help="All archives, or all that --namespace and --name leave.")
 @setting(
     "--sha256", metavar="DIGEST", type=Checked("digest", digest), help="The digest that the one archive must have."
 )
 @options.filters
 @options.output
-@options.quiet
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing of what is sound, and no progress.")
 def verify(
     *,
     archives: tuple[str, ...],
-    quarantine_root: Path,
+    quarantine_root: Path | None,
     every: bool,
     sha256: str | None,
     namespace: str | None,
@@ -59,8 +59,11 @@ def verify(
         raise SettingsError("name archives to verify, or give --all")
     if sha256 and len(archives) != 1:
         raise SettingsError("--sha256 is the digest of one archive: name exactly one ARCHIVE")
-    with opened_vault(quarantine_root) as vault:
+    with opened_archives(quarantine_root, *archives) as vault:
         found = Filter(namespace, name).of(vault.archives())
+        if every and not found:
+            note(f"no archives{' of that namespace or name' if namespace or name else ''} on {vault.path}")
+            return 1 if namespace or name else 0
         chosen = found if every else [find(vault, found, text) for text in archives]
         short = is_terminal(sys.stdout)
         names = ids(found, short=short)
@@ -68,32 +71,39 @@ def verify(
         for stored in chosen:
             title = label(stored, names, short=short)
             bad += not _verify_one(vault, stored, title, sha256, output=output, quiet=quiet, brief=every)
-    note(f"{count(len(chosen) - bad, 'archive')} sound, {bad} not")
+    if bad or not quiet:
+        note(f"{count(len(chosen) - bad, 'archive')} sound, {bad} not")
     return 1 if bad else 0
 
 
 def _verify_one(
-    vault: Vault, stored: Stored, name: str, sha256: str | None, *, output: Output, quiet: bool, brief: bool
+    vault: Archives, stored: Stored, name: str, sha256: str | None, *, output: Output, quiet: bool, brief: bool
 ) -> bool:
     problem, verified = "", None
     try:
         with Progress(f"verifying {stored.path}", total(vault, stored), quiet=quiet) as progress:
-            verified = vault.verify(stored, sha256=sha256, progress=progress)
+            verified = vault.verify(stored, progress=progress)
     except ArchiveCorruptError as exc:
         problem = str(exc)
     except OSError as exc:
         problem = f"cannot be read: {exc.strerror}"
+    word = "CORRUPT"
+    if verified is not None and sha256 not in (None, verified.archive_sha256):
+        problem = (
+            f"sound, but its sha256 is {verified.archive_sha256}, not the one given: another archive is in its place"
+        )
+        word = "REPLACED"
     if output is Output.JSON:
         say(json.dumps({"archive": stored.path, "sound": not problem, "problem": problem or None, **_facts(verified)}))
-    elif verified is not None:
+    elif problem or verified is None:
+        say(f"{word:8} {name}: {shown(problem)}")
+    elif not quiet:
         unclean = "" if verified.clean else ", not clean"
         say(f"ok       {name}: {count(verified.files, 'file')}, {size(verified.payload_bytes)}{unclean}")
         if not brief:
             say(f"         sha256 {verified.archive_sha256}")
-    else:
-        say(f"CORRUPT  {name}: {shown(problem)}")
     flush()
-    return verified is not None
+    return not problem
 
 
 def _facts(verified: VerifiedArchive | None) -> dict[str, object]:
