@@ -77,6 +77,10 @@ class PersistentlyUncleanError(UncleanArchiveError):
     """It happened again and again: waiting does not mend it."""
 
 
+class InterruptedByEndError(MetricsStorageError):
+    """Long work was ended because its process ends; nothing is lost, and the next start goes on with it."""
+
+
 class ConflictError(MetricsStorageError):
     """A Kubernetes object of the needed name belongs to somebody else."""
 

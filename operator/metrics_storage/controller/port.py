@@ -11,7 +11,7 @@ from typing import Final, Protocol, TypeVar
 
 from metrics_storage.engine.engine import Ensured, StorageEngine
 from metrics_storage.engine.tree import within
-from metrics_storage.errors import ArchiveError
+from metrics_storage.errors import InterruptedByEndError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Record
 from metrics_storage.model.spec import StorageSpec
@@ -79,7 +79,7 @@ class LocalEngine:
         self._stopping = threading.Event()
 
     def close(self) -> None:
-        """Interrupt archives and wait for what runs; everything goes on at the next start."""
+        """Interrupt archives and removals, and wait for what runs; everything goes on at the next start."""
         self._stopping.set()
         for pool in (self._workers, self._archivers, self._snapshotters, self._removers):
             pool.shutdown(cancel_futures=True)
@@ -108,10 +108,10 @@ class LocalEngine:
         # For a quarantine it reads the archive once more.
         record = await self.find(identity.uid)
         pool = self._archivers if record and record.quarantine else self._workers
-        return await self._run(lambda: self._engine.condemn(identity), pool)
+        return await self._run(lambda: self._engine.condemn(identity, self._go_on), pool)
 
     async def remove(self, identity: Identity) -> Record:
-        return await self._run(lambda: self._engine.remove(identity), self._removers)
+        return await self._run(lambda: self._engine.remove(identity, self._go_on), self._removers)
 
     async def retain(self, identity: Identity) -> Record:
         return await self._run(lambda: self._engine.retain(identity))
@@ -130,4 +130,4 @@ class LocalEngine:
 
     def _go_on(self, _bytes: int, _entries: int) -> None:
         if self._stopping.is_set():
-            raise ArchiveError("interrupted by the operator's end; archiving begins anew at the next start")
+            raise InterruptedByEndError("interrupted by the operator's end; it goes on at the next start")

@@ -17,6 +17,7 @@ from typing import Final
 from metrics_storage.engine import durable, inode_flags
 from metrics_storage.engine.removal import remove_tree
 from metrics_storage.engine.token import Token, compare_token, give_token
+from metrics_storage.engine.tree import Progress
 from metrics_storage.engine.volume import Volume
 from metrics_storage.engine.volume_root import PRIVATE
 from metrics_storage.errors import (
@@ -213,7 +214,7 @@ class Directories:
         durable.make_directory(identity.namespace, self._volume.fd, _NAMESPACE_MODE)
         self.move(identity, Place.TRASH, Place.LIVE)
 
-    def remove_from_trash(self, record: Record) -> None:
+    def remove_from_trash(self, record: Record, progress: Progress | None = None) -> None:
         """Remove a condemned directory from the trash; nothing to do where it is gone.
 
         Raises:
@@ -223,7 +224,7 @@ class Directories:
             return
         with self._holder(Place.TRASH, record.identity) as (fd, name):
             with contextlib.suppress(FileNotFoundError):
-                remove_tree(fd, os.fsencode(name), inode=record.inode)
+                remove_tree(fd, os.fsencode(name), inode=record.inode, progress=progress)
             os.fsync(fd)
 
     def released(self, uid: str) -> bool:

@@ -224,8 +224,10 @@ class StorageEngine:
         return self._journal.write(replace(record, quarantine=provisional))
 
     @_leaving_doubt
-    def condemn(self, identity: Identity) -> Record:
+    def condemn(self, identity: Identity, progress: Progress | None = None) -> Record:
         """Move the directory into the trash, from where only `remove` leads; quick, whatever it holds.
+
+        The archive of a quarantine is read once more first; `progress` is told its bytes, and may end that.
 
         Raises:
             JournalError: a quarantine is latched whose archive is not verified.
@@ -237,20 +239,22 @@ class StorageEngine:
             return record
         if record.must_be_archived:
             raise JournalError(f"{identity} must be archived before it is removed: {record.quarantine}")
-        return record if record.phase is Phase.CONDEMNED else self._condemn(record)
+        return record if record.phase is Phase.CONDEMNED else self._condemn(record, progress)
 
     @_leaving_doubt
-    def remove(self, identity: Identity) -> Record:
+    def remove(self, identity: Identity, progress: Progress | None = None) -> Record:
         """Condemn the directory if need be, and remove it from the trash.
+
+        What `progress` raises ends the attempt; the next one goes on with what is left.
 
         Raises:
             RemovalError: something in it resists; the rest is gone, and the next call tries again.
             Whatever `condemn` raises.
         """
-        record = self.condemn(identity)
+        record = self.condemn(identity, progress)
         if record.phase is Phase.CONDEMNED:
             record, _ = self._located(record) if self._adopting else (record, None)
-            self._directories.remove_from_trash(record)
+            self._directories.remove_from_trash(record, progress)
             record = self._journal.write(record.at(Phase.GONE))
             self._journal.keep_spares()
         self._directories.drop_release(identity.uid)
@@ -362,14 +366,14 @@ class StorageEngine:
             record = self._journal.write(replace(record, inode=located.inode))
         return record, located.place
 
-    def _condemn(self, record: Record) -> Record:
+    def _condemn(self, record: Record, progress: Progress | None = None) -> Record:
         record, place = self._located(record)
         if place is None:
             if record.phase is Phase.PROVISIONING or self._directories.released(record.identity.uid):
                 return self._journal.write(record.at(Phase.GONE))
             raise self._vanished(record)
         if record.phase is Phase.VERIFIED and record.quarantine and record.quarantine.archive:
-            self.archives.check(record.quarantine.archive)
+            self.archives.check(record.quarantine.archive, progress)
         if record.inode is None:
             with self._directories.opened(place, record.identity) as fd:
                 record = replace(record, inode=os.fstat(fd).st_ino)

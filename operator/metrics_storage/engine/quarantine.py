@@ -20,7 +20,7 @@ from metrics_storage.engine.archive.compare import compare_source
 from metrics_storage.engine.archive.manifest import Header
 from metrics_storage.engine.archive.verify import VerifiedArchive, verify_archive
 from metrics_storage.engine.archive.writer import ArchiveSummary, write_archive
-from metrics_storage.engine.tree import Progress
+from metrics_storage.engine.tree import Meter, Progress
 from metrics_storage.engine.usage import measure
 from metrics_storage.engine.volume import Volume
 from metrics_storage.errors import ArchiveCorruptError, ArchiveError, UncleanArchiveError, VolumeFullError
@@ -93,8 +93,10 @@ class QuarantineStore:
             self._check_room(source_fd, progress)
             return self._write(source_fd, record, attempt, progress, losses=losses)
 
-    def check(self, archive: Archive) -> None:
+    def check(self, archive: Archive, progress: Progress | None = None) -> None:
         """See that a committed archive is still what was verified, by reading all of it.
+
+        `progress` is told the bytes; what it raises ends the reading.
 
         Raises:
             ArchiveCorruptError: it is not there, or its digest differs.
@@ -106,7 +108,7 @@ class QuarantineStore:
             path = f"{self._volume.path}/{namespace}/{file}"
             try:
                 with durable.opened_directory(namespace, self._volume.fd) as fd:
-                    found = _digest(file, fd)
+                    found = _digest(file, fd, progress)
             except OSError as exc:
                 raise ArchiveCorruptError(
                     f"{path}: {exc.strerror}; bring it back from a copy; its source is kept"
@@ -267,11 +269,13 @@ def _verify(
     return verified
 
 
-def _digest(name: str, dir_fd: int) -> str:
+def _digest(name: str, dir_fd: int, progress: Progress | None) -> str:
     digest = hashlib.sha256()
+    meter = Meter(progress)
     with _reading(name, dir_fd) as fd:
         while block := os.read(fd, _BUFFER):
             digest.update(block)
+            meter.add(bytes_=len(block))
     return digest.hexdigest()
 
 

@@ -1,6 +1,8 @@
 """What disk work waits for, and what it does not."""
 
 import asyncio
+import threading
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,6 +12,7 @@ from metrics_storage.controller.port import LocalEngine
 from metrics_storage.engine import tree
 from metrics_storage.engine.engine import StorageEngine
 from metrics_storage.engine.tree import Progress
+from metrics_storage.errors import InterruptedByEndError
 from metrics_storage.model.identity import Identity
 
 RUNNERS = [Identity("runners", f"runner-{number}", f"{number}b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11") for number in (0, 1)]
@@ -37,3 +40,31 @@ def test_who_keeps_a_provisional_archive_going_takes_no_time_from_those_who_wait
     first, second = asyncio.run(both())
     assert isinstance(first, TimeoutError)
     assert second == RUNNERS[1]
+
+
+def test_the_end_of_the_operator_interrupts_all_long_work() -> None:
+    begun: list[str] = []
+    reached = threading.Barrier(4)
+
+    def endless(name: str) -> Callable[..., None]:
+        def work(_identity: Identity, progress: Progress) -> None:
+            begun.append(name)
+            reached.wait(timeout=30)
+            while True:
+                progress(0, 1)
+
+        return work
+
+    async def run() -> list[Any]:
+        engine = SimpleNamespace(
+            archive=endless("archive"), remove=endless("remove"), snapshot=endless("snapshot"), find=lambda _: None
+        )
+        disk = LocalEngine(cast(StorageEngine, engine), workers=1, archive_workers=1)
+        work = [asyncio.ensure_future(step(RUNNERS[0])) for step in (disk.archive, disk.remove, disk.snapshot)]
+        await asyncio.to_thread(reached.wait, timeout=30)
+        await asyncio.to_thread(disk.close)
+        return await asyncio.gather(*work, return_exceptions=True)
+
+    ended = asyncio.run(run())
+    assert sorted(begun) == ["archive", "remove", "snapshot"]
+    assert all(isinstance(end, InterruptedByEndError) for end in ended)

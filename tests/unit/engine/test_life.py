@@ -470,3 +470,38 @@ def keep_full(directory: Path) -> None:
 def cannot_exchange(*_: object) -> None:
     """What file systems like NFS say to an exchange."""
     raise OSError(errno.EINVAL, "Invalid argument")
+
+
+class EndError(Exception):
+    """What a progress raises whose process ends."""
+
+
+def ending(_bytes: int, _entries: int) -> None:
+    raise EndError
+
+
+def test_a_removal_can_be_ended_and_is_gone_on_with(engine: StorageEngine) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    for number in range(600):
+        (live(engine) / str(number)).touch()
+    with pytest.raises(EndError):
+        engine.remove(IDENTITY, ending)
+    record = engine.find(IDENTITY.uid)
+    assert record is not None
+    assert record.phase is Phase.CONDEMNED
+    assert (private(engine) / "trash" / IDENTITY.uid).is_dir()
+    assert engine.remove(IDENTITY).phase is Phase.GONE
+
+
+def test_reading_an_archive_once_more_can_be_ended_and_its_source_is_kept(engine: StorageEngine) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    (live(engine) / "evidence").write_text("evidence")
+    engine.latch(IDENTITY, "bad", NOW)
+    engine.archive(IDENTITY)
+    with pytest.raises(EndError):
+        engine.condemn(IDENTITY, ending)
+    record = engine.find(IDENTITY.uid)
+    assert record is not None
+    assert record.phase is Phase.VERIFIED
+    assert (private(engine) / "frozen" / IDENTITY.uid / "evidence").exists()
+    assert engine.remove(IDENTITY).phase is Phase.GONE

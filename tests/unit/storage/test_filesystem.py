@@ -363,10 +363,10 @@ def test_a_deletion_succeeds_though_an_earlier_storage_of_the_name_resists(
     earlier = identity_of(filled(manager)).uid
     real = Directories.remove_from_trash
 
-    def resist(self: Directories, record: Record) -> None:
+    def resist(self: Directories, record: Record, *rest: Any) -> None:
         if record.identity.uid == earlier:
             raise RemovalError("something in it is immutable")
-        real(self, record)
+        real(self, record, *rest)
 
     monkeypatch.setattr(Directories, "remove_from_trash", resist)
     with pytest.raises(DeleteMetricsStorageError, match="immutable"):
