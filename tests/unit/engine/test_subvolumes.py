@@ -3,13 +3,16 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from metrics_storage.engine.archive import scan
 from metrics_storage.engine.engine import StorageEngine
 from metrics_storage.engine.removal import remove_tree
+from metrics_storage.engine.tree import Visit
 from metrics_storage.engine.volume import Role, Volume
 from metrics_storage.errors import RemovalError, UncleanArchiveError
 from metrics_storage.model.identity import Identity
@@ -19,6 +22,8 @@ from tests.unit.engine.loops import mounted
 
 IDENTITY = Identity("runners", "runner-0", "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")
 RUNNER = 1000
+_COARSE = 5
+"""CLOCK_REALTIME_COARSE, from which the kernel takes the times of files."""
 AS_RUNNER = ["setpriv", "--reuid", str(RUNNER), "--regid", str(RUNNER), "--clear-groups"]
 
 
@@ -105,6 +110,24 @@ def test_what_is_in_subvolumes_is_in_the_archive_and_then_gone(engine: StorageEn
     }
     left = subprocess.run(["btrfs", "subvolume", "list", engine.storage.path], check=True, capture_output=True)
     assert left.stdout == b""
+
+
+def test_where_another_subvolume_was_has_no_time_that_could_change(
+    engine: StorageEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(live(engine))
+    engine.latch(IDENTITY, "x", "2026-01-01T00:00:00Z")
+    real = scan._modified
+
+    def later(visit: Visit) -> int | None:
+        # The kernel looks it up anew, and the clock that it takes times from has gone on since it was entered.
+        began = time.clock_gettime_ns(_COARSE)
+        while time.clock_gettime_ns(_COARSE) == began:
+            pass
+        return real(visit)
+
+    monkeypatch.setattr(scan, "_modified", later)
+    assert engine.archive(IDENTITY).phase is Phase.VERIFIED
 
 
 def test_usage_counts_what_is_in_subvolumes(engine: StorageEngine) -> None:

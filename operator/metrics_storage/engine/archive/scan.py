@@ -8,6 +8,7 @@ from typing import Protocol
 from metrics_storage.engine.archive.entry import Entry
 from metrics_storage.engine.archive.paths import MemberPaths
 from metrics_storage.engine.archive.source import Sink, Source
+from metrics_storage.engine.subvolumes import is_stub
 from metrics_storage.engine.tree import Step, Visit, walk
 
 
@@ -26,17 +27,19 @@ def scan(source_fd: int, top: bytes, sink: DirectorySink) -> Generator[tuple[Vis
     """
     paths = MemberPaths(top)
     source = Source(sink)
-    entered: list[int] = []
+    entered: list[int | None] = []
     with closing(walk(source_fd)) as visits:
         for visit in visits:
             if visit.step is Step.LEAVE:
                 paths.leave_to(max(visit.depth - 1, 0))
-                if _modified(visit) != entered.pop():
+                before = entered.pop()
+                if before is not None and _modified(visit) != before:
                     sink.directory_changed(_path(paths, visit))
                 continue
             path = _path(paths, visit)
             if visit.step is Step.ENTER and visit.stat is not None:
-                entered.append(visit.stat.st_mtime_ns)
+                # Of what has no time of its own, a change cannot be told.
+                entered.append(None if is_stub(visit.parent_fd, visit.stat) else visit.stat.st_mtime_ns)
             yield visit, source.read(visit, path)
             if visit.step is Step.ENTER and visit.depth:
                 paths.enter(visit.name)
