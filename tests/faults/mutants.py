@@ -70,7 +70,7 @@ _RENAMES: Final = (
     _mutant("a volume that lacks what is relied upon is used", "volume._require_abilities",
             "if missing := missing_abilities(dir_fd):", "if missing := missing_abilities(dir_fd) and []:",
             _UNIT + "test_probe.py::test_a_new_volume_is_refused_and_stays_empty"),
-    _mutant("directories of ours take in their own project only", "volume._open_private",
+    _mutant("directories of ours take in their own project only", "volume._prepare",
             "inode_flags.stop_handing_down(directory)", "pass",
             _UNIT + "test_moves.py::test_volumes_that_were_made_before_their_root_had_a_project_are_mended"),
     _mutant("nothing takes over a project", "durable.move", "inode_flags.take_over_project(name, dir_fd, to_dir_fd)",
