@@ -122,6 +122,9 @@ _VERIFICATION: Final = (
     _mutant("what nobody accepted counts as accepted", "quarantine._write",
             "accepted = losses is not None and summary.losses == losses", "accepted = losses is not None",
             _UNIT + "test_losses.py::test_what_was_not_accepted_keeps_the_source"),
+    _mutant("a loss that grew counts as accepted", "archive.losses._line_of", '("payload", "sparse", "sha256")',
+            '("payload", "sparse", "sha256", "blocks_sha256")',
+            _UNIT + "test_losses.py::test_a_loss_that_grew_after_it_was_accepted_keeps_the_source"),
     _mutant("source with accepted losses is not read again", "quarantine._write", "source_fd if final else None",
             "source_fd if summary.clean else None",
             _UNIT + "test_losses.py::"

@@ -1,5 +1,6 @@
 """What cannot be read for good keeps its source until a person accepts exactly that as lost."""
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -138,9 +139,52 @@ def test_every_loss_and_every_error_counts() -> None:
         replace(LOST, error="EIO"),
         replace(LOST, xattrs_error="EIO"),
         replace(LOST, type="directory"),
+        replace(LOST, size=9),
+        replace(LOST, blocks_sha256="0" * 64),
+        replace(LOST, xattrs={b"user.a": b"1"}),
+        replace(LOST, stored=False),
     ]
-    assert len({digest(LOST), digest(LOST, LOST), digest(), *map(digest, other)}) == 7
+    assert len({digest(LOST), digest(LOST, LOST), digest(), *map(digest, other)}) == 11
     assert digest(LOST, Entry(b"runner-0/z", 1, "file", stored=True)) == digest(LOST)
+
+
+def test_a_loss_that_grew_after_it_was_accepted_keeps_the_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, bad = os.pread, [range(8192, 8193)]
+
+    def failing(fd: int, length: int, offset: int) -> bytes:
+        if any(offset <= where.stop - 1 and where.start < offset + length for where in bad):
+            raise OSError(errno.EIO, "Input/output error")
+        return real(fd, length, offset)
+
+    for name in ("storage", "quarantine"):
+        (tmp_path / name).mkdir()
+    with (
+        Volume(tmp_path / "storage", Role.STORAGE, initialise=True) as storage,
+        Volume(tmp_path / "quarantine", Role.QUARANTINE, initialise=True) as quarantine,
+    ):
+        storage.lock()
+        engine = StorageEngine(storage, quarantine)
+        engine.ensure(IDENTITY, StorageSpec(owner=f"{os.getuid()}:{os.getgid()}"))
+        (storage.path / IDENTITY.namespace / IDENTITY.directory_name / "f").write_bytes(b"e" * 600_000)
+        engine.latch(IDENTITY, "bad", NOW)
+        monkeypatch.setattr(os, "pread", failing)
+        with pytest.raises(UncleanArchiveError, match=r"f: unreadable \(EIO\)"):
+            engine.archive(IDENTITY)
+        assert accept(engine, "--yes") == 0
+        bad[0] = range(600_000)
+        with pytest.raises(UncleanArchiveError):
+            engine.archive(IDENTITY)
+        assert (frozen(engine) / "f").exists()
+        bad[0] = range(8192, 8193)
+        assert engine.archive(IDENTITY).phase is Phase.VERIFIED
+
+
+def test_a_directory_that_cannot_be_listed_to_its_end_is_never_accepted() -> None:
+    losses = Losses()
+    losses.add(replace(LOST, type="directory", error="EIO", xattrs_error=None))
+    assert not losses.complete
 
 
 @pytest.mark.parametrize("status", ["changed", "vanished", "other-mount"])

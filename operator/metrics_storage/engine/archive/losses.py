@@ -1,10 +1,10 @@
 """What could not be read of a source for good, in a form that a person's word can refer to.
 
-The digest names every unreadable entry with its errors: one more, one less or another error is another digest.
+The digest names every unreadable entry with its errors and with what could be had of it: one more, one less, another
+error, or a byte or an attribute less than the person saw is another digest.
 """
 
 import json
-from base64 import b64encode
 from hashlib import sha256
 
 from metrics_storage.engine.archive.entry import Entry
@@ -24,8 +24,10 @@ class Losses:
         """Take the next entry."""
         if entry.status == "unreadable":
             self.count += 1
-            line = [b64encode(entry.path).decode(), entry.type, entry.error, entry.xattrs_error]
-            self._sha256.update(json.dumps(line).encode() + b"\n")
+            self._sha256.update(_line_of(entry))
+            # How much a directory lacks that cannot be listed to its end is not known, and may become more.
+            if entry.type == "directory" and entry.error is not None:
+                self.complete = False
         elif entry.status != "ok":
             self.complete = False
 
@@ -33,3 +35,11 @@ class Losses:
     def sha256(self) -> str | None:
         """Hexadecimal digest; None where everything could be read."""
         return self._sha256.hexdigest() if self.count else None
+
+
+def _line_of(entry: Entry) -> bytes:
+    """All that the manifest says of an entry but where its data lies, which reading alone may change."""
+    fields = entry.to_json()
+    for name in ("payload", "sparse", "sha256"):
+        fields.pop(name, None)
+    return json.dumps(fields).encode() + b"\n"
