@@ -192,7 +192,7 @@ class Directories:
             try:
                 durable.move(source_name, source_fd, target_name, target_fd)
             except OSError as exc:
-                path = self._path(source, identity)
+                path = self.path(source, identity)
                 if exc.errno == errno.EXDEV:
                     raise VolumeError(
                         f"the file system of {path} refuses to move it into {target}; the directory is kept: an "
@@ -257,7 +257,8 @@ class Directories:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(name, dir_fd=fd)
 
-    def _path(self, place: Place, identity: Identity) -> Path:
+    def path(self, place: Place, identity: Identity) -> Path:
+        """Where the directory of `identity` is at a place, for people and for whoever opens it by its path."""
         if place is Place.LIVE:
             return self._volume.path / identity.namespace / identity.directory_name
         return self._volume.path / PRIVATE / place / identity.uid
@@ -270,7 +271,7 @@ class Directories:
         except OSError as exc:
             if exc.errno != errno.EXDEV:
                 raise
-            path = self._path(place, identity)
+            path = self.path(place, identity)
             raise DirectoryCoveredError(
                 f"{path} has something mounted on it, so that the directory of {identity} cannot be reached: "
                 f"unmount it (umount {path}); everything is kept until then"

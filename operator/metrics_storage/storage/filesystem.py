@@ -7,7 +7,7 @@ on with by the next call that changes something, or by `recover`.
 import logging
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -75,10 +75,11 @@ class FilesystemStorageManager:
             check_name(NAMESPACE, runner_name)
             self._volumes.make()
             with self._volumes.working(initialise=True) as work:
-                _finish_removals(work, runner_name)
-                for record in work.records.every(runner_name):
-                    if (hindrance := _hindrance(work.records, record)) is not None:
-                        raise CreateMetricsStorageError(f"storage of runner {runner_name!r} exists already{hindrance}")
+                for record in _finish_removals(work, work.records.beside(runner_name)):
+                    if record.identity.name == runner_name:
+                        raise CreateMetricsStorageError(
+                            f"storage of runner {runner_name!r} exists already{_advice(work.records, record)}"
+                        )
                 return self._provision(work.engine, Identity(NAMESPACE, runner_name, str(uuid.uuid4())))
 
     def list_all(self) -> Iterator[MetricsStorage]:
@@ -124,7 +125,8 @@ class FilesystemStorageManager:
                 records = list(work.records.every(runner_name))
                 if not records:
                     raise DeleteMetricsStorageError(self._absent(runner_name))
-                self._end(work, records)
+                _give_up_vanished(work.records, records)
+                _finish_latest(work, records)
 
     def move_to_quarantine(self, runner_name: str, reason: str = REASON) -> None:
         """Archive the storage of a runner, verify the archive, and only then remove the storage.
@@ -162,16 +164,6 @@ class FilesystemStorageManager:
                         f"somebody removed the directories of {', '.join(map(repr, gone))}: put them back, or delete "
                         "these storages"
                     )
-
-    def _end(self, work: Work, records: list[Record]) -> None:
-        for record in records:
-            if work.records.is_vanished(record):
-                _log.warning(
-                    "the directory of runner %r was removed by somebody else: nothing is left to delete",
-                    record.identity.name,
-                )
-                work.records.release(record)
-        _finish_latest(work, records)
 
     def _read_all(self) -> list[MetricsStorage]:
         found = []
@@ -214,25 +206,39 @@ def _undo(engine: StorageEngine, identity: Identity) -> None:
         _log.warning("what was begun for runner %r is left to the next call: %s", identity.name, exc)
 
 
-def _finish_removals(work: Work, runner_name: str) -> None:
-    """Remove what needs no archive any more; what resists is left to `delete` and `recover`, and does no harm."""
-    found = {record.identity.uid: record for record in (*work.records.leaving(), *work.records.every(runner_name))}
-    for record in found.values():
+def _finish_removals(work: Work, records: Iterable[Record]) -> list[Record]:
+    """Remove what needs no archive any more, and return the others.
+
+    What resists is left to `delete` and `recover`, and does no harm.
+    """
+    others = []
+    for record in records:
         if record.must_be_archived or record.phase is Phase.VERIFIED or not work.records.is_interrupted(record):
+            others.append(record)
             continue
         try:
             finish(work.engine, [record])
         except MetricsStorageError as exc:
             _log.warning("an interrupted removal is not finished: %s", exc)
+    return others
 
 
-def _hindrance(records: Records, record: Record) -> str | None:
-    """What a life has against another one of its name, as the end of a sentence; None where that is nothing."""
+def _advice(records: Records, record: Record) -> str:
+    """What to do about a life that is there already, as the end of a sentence; empty where it is in service."""
     if is_unfinished_quarantine(record):
         return ", and its quarantine is not finished: call move_to_quarantine again, or recover"
-    if records.is_interrupted(record):
-        return None
     return ", though somebody removed its directory: delete it first" if records.is_vanished(record) else ""
+
+
+def _give_up_vanished(records: Records, found: list[Record]) -> None:
+    """Let lives end whose directory is gone already; whoever deletes them has nothing to lose."""
+    for record in found:
+        if records.is_vanished(record):
+            _log.warning(
+                "the directory of runner %r was removed by somebody else: nothing is left to delete",
+                record.identity.name,
+            )
+            records.release(record)
 
 
 def _finish_latest(work: Work, records: list[Record]) -> None:

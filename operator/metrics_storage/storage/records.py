@@ -14,7 +14,6 @@ from metrics_storage.engine.directories import Directories, Place
 from metrics_storage.engine.engine import StorageEngine
 from metrics_storage.engine.journal import Journal
 from metrics_storage.engine.volume import Volume
-from metrics_storage.engine.volume_root import PRIVATE
 from metrics_storage.errors import (
     DirectoryCoveredError,
     DirectoryExistsError,
@@ -40,24 +39,20 @@ class Records:
         self._directories = Directories(volume, adopting=True)
 
     def every(self, runner_name: str | None = None) -> Iterator[Record]:
-        """All lives, or those of one name; an entry that cannot be read is logged, kept and left out.
+        """All lives, or those of one name; an entry that cannot be read is logged, kept and left out."""
+        found = self._read_all(self._journal.uids()) if runner_name is None else self.beside(runner_name)
+        return (record for record in found if runner_name in (None, record.identity.name))
 
-        For one name, entries are not read whose directory stands under another: thousands of others cost little.
+    def beside(self, runner_name: str) -> Iterator[Record]:
+        """The lives of a name, and those of others that have no directory in service.
+
+        Entries are not read whose directory stands under another name: thousands of them cost little.
         """
-        live = self._live_names() if runner_name is not None else {}
-        for uid in self._journal.uids():
-            if runner_name is not None and not runner_name.startswith(live.get(uid, "")):
-                continue
-            record = self._read(uid)
-            if record is not None and runner_name in (None, record.identity.name):
-                yield record
-
-    def leaving(self) -> Iterator[Record]:
-        """Lives that have no directory in service: on their way out, or never begun."""
         live = self._live_names()
-        for uid in self._journal.uids():
-            if uid not in live and (record := self._read(uid)) is not None:
-                yield record
+        return self._read_all(uid for uid in self._journal.uids() if runner_name.startswith(live.get(uid, "")))
+
+    def _read_all(self, uids: Iterable[str]) -> Iterator[Record]:
+        return (record for uid in uids if (record := self._read(uid)) is not None)
 
     def _read(self, uid: str) -> Record | None:
         try:
@@ -90,16 +85,13 @@ class Records:
         Raises:
             DirectoryExistsError, DirectoryVanishedError: as `is_in_service`.
         """
-        identity = record.identity
-        live = self._path / identity.namespace / identity.directory_name
         if not is_unfinished_quarantine(record):
-            return live if self.is_in_service(record) else None
+            return self._directories.path(Place.LIVE, record.identity) if self.is_in_service(record) else None
         try:
             place = self._directories.find(record)
         except DirectoryCoveredError:
             place = Place.LIVE
-        paths = {Place.LIVE: live, Place.FROZEN: self._path / PRIVATE / Place.FROZEN / identity.uid}
-        return paths.get(place) if place else None
+        return self._directories.path(place, record.identity) if place in (Place.LIVE, Place.FROZEN) else None
 
     def is_vanished(self, record: Record) -> bool:
         """Whether the directory of a life in service is nowhere, removed by somebody else."""
@@ -124,21 +116,21 @@ class Records:
         """
         if record.phase is not Phase.PROVISIONED or record.quarantine is not None:
             return False
-        identity = record.identity
+        live = self._directories.path(Place.LIVE, record.identity)
         try:
             place = self._directories.find(record)
         except DirectoryCoveredError:
             # Runners may be given a mount of their own on their directory.
-            return os.path.ismount(self._path / identity.namespace / identity.directory_name)
+            return os.path.ismount(live)
         if place is not None:
             return place is Place.LIVE
         # Without the lock, another process may have finished it between two looks.
-        if self._journal.read(identity.uid) != record:
+        if self._journal.read(record.identity.uid) != record:
             return False
         raise DirectoryVanishedError(
-            f"{self._path}/{identity.namespace}/{identity.directory_name} is not there any more, and nothing that the "
+            f"{live} is not there any more, and nothing that the "
             "journal knows of removed it. Put it back if it was moved; if it is lost, say so with: metrics-storage "
-            f"release --storage-root {self._path} {identity.uid}, and delete the storage then"
+            f"release --storage-root {self._path} {record.identity.uid}, and delete the storage then"
         )
 
 
