@@ -3,20 +3,18 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from metrics_storage.cli.main import main
 from metrics_storage.engine.adoption import ADOPTED, Candidate, Verdict, adopt, survey
-from metrics_storage.engine.engine import StorageEngine
 from metrics_storage.engine.volume import Role, Volume
 from metrics_storage.errors import DirectoryExistsError, DirectoryVanishedError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase
 from metrics_storage.model.spec import StorageSpec
+from tests.unit.engine.engines import engine_below
 
 SPEC = StorageSpec(owner=f"{os.getuid()}:{os.getgid()}")
 IDENTITIES = [
@@ -26,23 +24,11 @@ MARK = "user.metrics-storage"
 NOW = "2026-01-01T00:00:00Z"
 
 
-@contextmanager
-def engine_on(root: Path, *, adopting: bool = False) -> Iterator[StorageEngine]:
-    with (
-        Volume(root / "storage", Role.STORAGE, initialise=True) as storage,
-        Volume(root / "quarantine", Role.QUARANTINE, initialise=True) as quarantine,
-    ):
-        storage.lock()
-        yield StorageEngine(storage, quarantine, adopting=adopting)
-
-
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
     """Two volumes that were copied to another disk: one directory live, one frozen, one in the trash, one latched."""
     old = tmp_path / "old"
-    for name in ("storage", "quarantine"):
-        (old / name).mkdir(parents=True)
-    with engine_on(old) as engine:
+    with engine_below(old) as engine:
         for identity in IDENTITIES:
             engine.ensure(identity, SPEC)
             (live(old, identity) / "evidence").write_text(identity.name)
@@ -63,18 +49,18 @@ def verdicts(root: Path) -> dict[str, Candidate]:
 
 
 def test_a_copy_is_told_as_one_and_adopted_on_request(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with engine_on(copied) as engine, pytest.raises(DirectoryExistsError, match=r"it is a copy.*adopt-volume /"):
+    with engine_below(copied) as engine, pytest.raises(DirectoryExistsError, match=r"it is a copy.*adopt-volume /"):
         engine.ensure(IDENTITIES[0], SPEC)
     assert main(["adopt-volume", str(copied / "storage")]) == 0
     told = capsys.readouterr()
     assert "5 copy" in told.out
     assert "copy: runners/runner-0" in told.out
     assert "Nothing was changed" in told.err
-    with engine_on(copied) as engine, pytest.raises(DirectoryExistsError):
+    with engine_below(copied) as engine, pytest.raises(DirectoryExistsError):
         engine.ensure(IDENTITIES[0], SPEC)
     assert main(["adopt-volume", str(copied / "storage"), "--yes"]) == 0
     capsys.readouterr()
-    with engine_on(copied) as engine:
+    with engine_below(copied) as engine:
         assert engine.ensure(IDENTITIES[0], SPEC).record.phase is Phase.PROVISIONED
         assert engine.archive(IDENTITIES[1]).phase is Phase.VERIFIED
         for identity in IDENTITIES:
@@ -84,7 +70,7 @@ def test_a_copy_is_told_as_one_and_adopted_on_request(copied: Path, capsys: pyte
 
 
 def test_an_engine_that_adopts_goes_on_from_every_step(copied: Path) -> None:
-    with engine_on(copied, adopting=True) as engine:
+    with engine_below(copied, adopting=True) as engine:
         assert engine.ensure(IDENTITIES[0], SPEC).record.phase is Phase.PROVISIONED
         assert engine.snapshot(IDENTITIES[1]).phase is Phase.PROVISIONED
         assert engine.archive(IDENTITIES[1]).phase is Phase.VERIFIED
@@ -98,7 +84,7 @@ def test_what_is_no_copy_is_never_adopted(copied: Path, adopting: bool) -> None:
     replaced, unmarked = live(copied, IDENTITIES[0]), live(copied, IDENTITIES[3])
     os.setxattr(replaced, MARK, os.getxattr(live(copied, IDENTITIES[4]), MARK))
     os.removexattr(unmarked, MARK)
-    with engine_on(copied, adopting=adopting) as engine:
+    with engine_below(copied, adopting=adopting) as engine:
         for identity in (IDENTITIES[0], IDENTITIES[3]):
             with pytest.raises(DirectoryExistsError, match="somebody replaced it"):
                 engine.remove(identity)
@@ -107,7 +93,7 @@ def test_what_is_no_copy_is_never_adopted(copied: Path, adopting: bool) -> None:
     assert found[IDENTITIES[0].uid].verdict is Verdict.FOREIGN
     assert found[IDENTITIES[3].uid].verdict is Verdict.UNMARKED
     assert main(["adopt-volume", str(copied / "storage"), "--yes"]) == 0
-    with engine_on(copied) as engine:
+    with engine_below(copied) as engine:
         with pytest.raises(DirectoryExistsError, match="somebody replaced it"):
             engine.remove(IDENTITIES[0])
         assert engine.remove(IDENTITIES[3]).phase is Phase.GONE
@@ -118,7 +104,7 @@ def test_a_mark_never_speaks_against_an_inode_number_that_agrees(copied: Path) -
     old = copied.with_name("old")
     os.setxattr(live(old, IDENTITIES[0]), MARK, b"whatever a runner likes")
     assert {candidate.verdict for candidate in verdicts(old).values()} == {Verdict.UNCHANGED}
-    with engine_on(old) as engine:
+    with engine_below(old) as engine:
         assert engine.remove(IDENTITIES[0]).phase is Phase.GONE
 
 
@@ -131,12 +117,12 @@ def test_what_is_missing_or_unreadable_is_told_and_left(copied: Path) -> None:
     assert found[IDENTITIES[3].uid].verdict is Verdict.UNREADABLE
     assert not {found[IDENTITIES[0].uid].verdict, found[IDENTITIES[3].uid].verdict} & set(ADOPTED)
     main(["adopt-volume", str(copied / "storage"), "--yes"])
-    with engine_on(copied) as engine, pytest.raises(DirectoryVanishedError):
+    with engine_below(copied) as engine, pytest.raises(DirectoryVanishedError):
         engine.remove(IDENTITIES[0])
 
 
 def test_a_volume_in_use_is_not_adopted(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with engine_on(copied):
+    with engine_below(copied):
         assert main(["adopt-volume", str(copied / "storage"), "--yes"]) != 0
     assert "is in use by" in capsys.readouterr().err
 

@@ -30,6 +30,7 @@ from metrics_storage.errors import (
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase
 from metrics_storage.model.spec import StorageSpec
+from tests.unit.engine.engines import engine_below
 
 ME = f"{os.getuid()}:{os.getgid()}"
 SPEC = StorageSpec(owner=ME)
@@ -42,14 +43,8 @@ NOW = "2026-01-01T00:00:00Z"
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[StorageEngine]:
     """An engine on two fresh volumes."""
-    for name in ("storage", "quarantine"):
-        (tmp_path / name).mkdir()
-    with (
-        Volume(tmp_path / "storage", Role.STORAGE, initialise=True) as storage,
-        Volume(tmp_path / "quarantine", Role.QUARANTINE, initialise=True) as quarantine,
-    ):
-        storage.lock()
-        yield StorageEngine(storage, quarantine)
+    with engine_below(tmp_path) as engine:
+        yield engine
 
 
 def live(engine: StorageEngine, identity: Identity = IDENTITY) -> Path:

@@ -14,11 +14,11 @@ from metrics_storage.engine import quarantine as module
 from metrics_storage.engine.archive.entry import Entry
 from metrics_storage.engine.archive.losses import Losses
 from metrics_storage.engine.engine import StorageEngine
-from metrics_storage.engine.volume import Role, Volume
 from metrics_storage.errors import UncleanArchiveError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase
 from metrics_storage.model.spec import StorageSpec
+from tests.unit.engine.engines import engine_below
 from tests.unit.engine.loops import mounted
 
 IDENTITY = Identity("runners", "runner-0", "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")
@@ -29,24 +29,16 @@ LOST = Entry(b"runner-0/f", 1, "file", "unreadable", stored=True, xattrs_error="
 @pytest.fixture
 def engine() -> Iterator[StorageEngine]:
     """A frozen directory on XFS, with a file that has more names of attributes than can be listed."""
-    with mounted("xfs") as root:
-        for name in ("storage", "quarantine"):
-            (root / name).mkdir()
-        with (
-            Volume(root / "storage", Role.STORAGE, initialise=True) as storage,
-            Volume(root / "quarantine", Role.QUARANTINE, initialise=True) as quarantine,
-        ):
-            storage.lock()
-            engine = StorageEngine(storage, quarantine)
-            engine.ensure(IDENTITY, StorageSpec(owner="0:0"))
-            spoil(storage.path / IDENTITY.namespace / IDENTITY.directory_name / "f")
-            engine.latch(IDENTITY, "bad", NOW)
-            for _ in range(3):
-                with pytest.raises(UncleanArchiveError) as caught:
-                    engine.archive(IDENTITY)
-            assert "f: unreadable (extended attributes: E2BIG)" in str(caught.value)
-            assert f"metrics-storage archives accept {IDENTITY.uid}" in str(caught.value)
-            yield engine
+    with mounted("xfs") as root, engine_below(root) as engine:
+        engine.ensure(IDENTITY, StorageSpec(owner="0:0"))
+        spoil(engine.storage.path / IDENTITY.namespace / IDENTITY.directory_name / "f")
+        engine.latch(IDENTITY, "bad", NOW)
+        for _ in range(3):
+            with pytest.raises(UncleanArchiveError) as caught:
+                engine.archive(IDENTITY)
+        assert "f: unreadable (extended attributes: E2BIG)" in str(caught.value)
+        assert f"metrics-storage archives accept {IDENTITY.uid}" in str(caught.value)
+        yield engine
 
 
 def spoil(path: Path) -> None:
@@ -158,16 +150,9 @@ def test_a_loss_that_grew_after_it_was_accepted_keeps_the_source(
             raise OSError(errno.EIO, "Input/output error")
         return real(fd, length, offset)
 
-    for name in ("storage", "quarantine"):
-        (tmp_path / name).mkdir()
-    with (
-        Volume(tmp_path / "storage", Role.STORAGE, initialise=True) as storage,
-        Volume(tmp_path / "quarantine", Role.QUARANTINE, initialise=True) as quarantine,
-    ):
-        storage.lock()
-        engine = StorageEngine(storage, quarantine)
+    with engine_below(tmp_path) as engine:
         engine.ensure(IDENTITY, StorageSpec(owner=f"{os.getuid()}:{os.getgid()}"))
-        (storage.path / IDENTITY.namespace / IDENTITY.directory_name / "f").write_bytes(b"e" * 600_000)
+        (engine.storage.path / IDENTITY.namespace / IDENTITY.directory_name / "f").write_bytes(b"e" * 600_000)
         engine.latch(IDENTITY, "bad", NOW)
         monkeypatch.setattr(os, "pread", failing)
         with pytest.raises(UncleanArchiveError, match=r"f: unreadable \(EIO\)"):

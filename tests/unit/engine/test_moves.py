@@ -10,12 +10,12 @@ import pytest
 
 from metrics_storage.engine.directories import Place
 from metrics_storage.engine.engine import StorageEngine
-from metrics_storage.engine.volume import Role, Volume
 from metrics_storage.errors import RemovalError, VolumeError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase
 from metrics_storage.model.spec import StorageSpec
 from metrics_storage.model.trouble import explain
+from tests.unit.engine.engines import engine_below
 from tests.unit.engine.loops import mounted
 
 SPEC = StorageSpec(owner="0:0")
@@ -25,19 +25,6 @@ _INTO_TRASH = (Place.LIVE, Place.TRASH)
 NOW = "2026-01-01T00:00:00Z"
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can do this")
-
-
-@contextmanager
-def engine_below(root: Path) -> Iterator[StorageEngine]:
-    """An engine on two volumes in a directory, new or not."""
-    for name in ("storage", "quarantine"):
-        (root / name).mkdir(exist_ok=True)
-    with (
-        Volume(root / "storage", Role.STORAGE, initialise=True) as storage,
-        Volume(root / "quarantine", Role.QUARANTINE, initialise=True) as quarantine,
-    ):
-        storage.lock()
-        yield StorageEngine(storage, quarantine)
 
 
 def live(engine: StorageEngine, identity: Identity) -> Path:
