@@ -158,7 +158,7 @@ _VERIFICATION: Final = (
 )  # fmt: skip
 _PRECONDITIONS: Final = (
     _mutant("inode is not compared when the directory is looked for", "directories.locate",
-            "if standing is None or record.inode in (None, standing.inode):", "if True:",
+            "if standing is None or standing.token is None:", "if True:",
             "another directory stands where it lived"),
     _mutant("copies are adopted that nobody spoke for", "directories.locate",
             "if not (self._adopting and standing.token is Token.SAME):", "if standing.token is not Token.SAME:",

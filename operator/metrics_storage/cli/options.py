@@ -37,24 +37,21 @@ storage_root = setting(
     help="Where the storage volume is mounted.",
 )
 
-quarantine_root = setting(
-    "--quarantine-root",
-    metavar="DIR",
-    type=Directory(),
-    required=True,
-    envvar=variable("--quarantine-root"),
-    show_envvar=True,
-    help="Where the quarantine volume is mounted.",
-)
 
-quarantine_root_or_copy = setting(
-    "--quarantine-root",
-    metavar="DIR",
-    type=Directory(),
-    envvar=variable("--quarantine-root"),
-    show_envvar=True,
-    help="Where the quarantine volume is mounted; not needed for a copied archive.",
-)
+def _quarantine_root(beside: str = "", *, required: bool) -> Decorator:
+    return setting(
+        "--quarantine-root",
+        metavar="DIR",
+        type=Directory(),
+        required=required,
+        envvar=variable("--quarantine-root"),
+        show_envvar=True,
+        help=f"Where the quarantine volume is mounted{beside}.",
+    )
+
+
+quarantine_root = _quarantine_root(required=True)
+quarantine_root_or_copy = _quarantine_root("; not needed for a copied archive", required=False)
 
 filters = together(
     setting(

@@ -71,7 +71,7 @@ def _candidate(record: Record, standing: Standing | None) -> Candidate:
     if standing is None or record.inode is None:
         return Candidate(uid, Verdict.MISSING, f"{identity}: {record.phase}", record)
     detail = f"{identity}: {standing.place}, inode {record.inode} -> {standing.inode}"
-    if standing.inode == record.inode:
+    if standing.token is None:
         return Candidate(uid, Verdict.UNCHANGED, f"{identity}: {standing.place}", record, standing.inode)
     verdict = {Token.SAME: Verdict.COPY, Token.MISSING: Verdict.UNMARKED, Token.OTHER: Verdict.FOREIGN}[standing.token]
     return Candidate(uid, verdict, detail, record, standing.inode)

@@ -73,11 +73,14 @@ def resolve_ownership(spec: StorageSpec) -> Ownership:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What stands where the directory of a record may be: its place, its inode number and its token."""
+    """What stands where the directory of a record may be: its place and its inode number.
+
+    `token` is None where that number is the record's, or the record has none yet: then the token decides nothing.
+    """
 
     place: Place
     inode: int
-    token: Token
+    token: Token | None
 
 
 class Directories:
@@ -139,7 +142,7 @@ class Directories:
             DirectoryExistsError: another directory stands in its place, or a copy that is not to be adopted.
         """
         standing = self.standing(record)
-        if standing is None or record.inode in (None, standing.inode):
+        if standing is None or standing.token is None:
             return standing
         if not (self._adopting and standing.token is Token.SAME):
             raise DirectoryExistsError(self._is_another(record, standing))
@@ -150,8 +153,10 @@ class Directories:
         for place in Place:
             try:
                 with self.opened(place, record.identity) as fd:
-                    token = compare_token(fd, record.identity.uid, record.token)
-                    return Standing(place, os.fstat(fd).st_ino, token)
+                    inode = os.fstat(fd).st_ino
+                    agrees = record.inode in (None, inode)
+                    token = None if agrees else compare_token(fd, record.identity.uid, record.token)
+                    return Standing(place, inode, token)
             except FileNotFoundError:
                 continue
         return None

@@ -253,7 +253,8 @@ class StorageEngine:
         """
         record = self.condemn(identity, progress)
         if record.phase is Phase.CONDEMNED:
-            record, _ = self._located(record) if self._adopting else (record, None)
+            if self._adopting:
+                record, _ = self._located(record)
             self._directories.remove_from_trash(record, progress)
             record = self._journal.write(record.at(Phase.GONE))
             self._journal.keep_spares()

@@ -267,17 +267,16 @@ class Volume:
         try:
             with durable.opened_directory(unfinished, self.fd) as fd:
                 self._require_abilities(fd)
+                marker = {
+                    "format": _FORMAT,
+                    "role": self.role,
+                    "id": identifier,
+                    "createdAt": datetime.now(UTC).isoformat(timespec="seconds"),
+                }
+                durable.write_file(_MARKER, json.dumps(marker, indent=2).encode() + b"\n", fd)
         except VolumeError:
             os.rmdir(unfinished, dir_fd=self.fd)
             raise
-        with durable.opened_directory(unfinished, self.fd) as fd:
-            marker = {
-                "format": _FORMAT,
-                "role": self.role,
-                "id": identifier,
-                "createdAt": datetime.now(UTC).isoformat(timespec="seconds"),
-            }
-            durable.write_file(_MARKER, json.dumps(marker, indent=2).encode() + b"\n", fd)
         with contextlib.suppress(FileExistsError):  # Another process was faster; its marker counts.
             durable.move(unfinished, self.fd, PRIVATE, self.fd)
 

@@ -1,5 +1,6 @@
 """A copied volume is adopted by a person's word, and nothing that is another's ever is."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -132,3 +133,15 @@ def test_only_what_may_be_adopted_is(copied: Path) -> None:
         for verdict in set(Verdict) - set(ADOPTED):
             with pytest.raises(Exception, match="cannot be adopted"):
                 adopt(volume, Candidate(IDENTITIES[0].uid, verdict, ""))
+
+
+def test_a_mark_that_cannot_be_read_matters_to_no_directory_whose_number_agrees(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "getxattr", refuse)
+    with engine_below(copied.with_name("old")) as engine:
+        assert engine.ensure(IDENTITIES[0], SPEC).record.phase is Phase.PROVISIONED
+        assert engine.remove(IDENTITIES[0]).phase is Phase.GONE
