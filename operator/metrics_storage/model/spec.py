@@ -5,7 +5,7 @@ API servers that do not enforce CEL let through what the schema forbids, so ever
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final, Self
@@ -66,7 +66,7 @@ class StorageSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Values that JSON can hold; `from_json` reads them back."""
-        return asdict(self)
+        return {"capacity": self.capacity, "access_modes": self.access_modes, "owner": self.owner, "mode": self.mode}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:

@@ -116,19 +116,18 @@ class Records:
         """
         if record.phase is not Phase.PROVISIONED or record.quarantine is not None:
             return False
-        live = self._directories.path(Place.LIVE, record.identity)
         try:
             place = self._directories.find(record)
         except DirectoryCoveredError:
             # Runners may be given a mount of their own on their directory.
-            return os.path.ismount(live)
+            return os.path.ismount(self._directories.path(Place.LIVE, record.identity))
         if place is not None:
             return place is Place.LIVE
         # Without the lock, another process may have finished it between two looks.
         if self._journal.read(record.identity.uid) != record:
             return False
         raise DirectoryVanishedError(
-            f"{live} is not there any more, and nothing that the "
+            f"{self._directories.path(Place.LIVE, record.identity)} is not there any more, and nothing that the "
             "journal knows of removed it. Put it back if it was moved; if it is lost, say so with: metrics-storage "
             f"release --storage-root {self._path} {record.identity.uid}, and delete the storage then"
         )
