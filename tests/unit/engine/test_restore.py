@@ -1,5 +1,6 @@
 """Restoring gives back what was archived, and refuses what could harm whoever restores."""
 
+import errno
 import gzip
 import hashlib
 import os
@@ -9,6 +10,7 @@ import tarfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -350,6 +352,38 @@ def test_a_size_beyond_the_file_system_is_refused_by_name(archiving: Archiving) 
     forge(archiving, directory(), sparse_file(b"runner-0/a", content, size), file(b"runner-0/b"))
     target, restored = restore(archiving, SKIP)
     assert restored.refused.named == ["runner-0/a: this file system cannot hold it: File too large"]
+    assert os.listdir(target / "runner-0") == ["b"]
+
+
+@pytest.mark.parametrize("refusal", [errno.EEXIST, errno.EACCES, errno.EILSEQ, errno.EINVAL])
+def test_a_name_that_the_target_refuses_is_left_out_with_all_below(
+    archiving: Archiving, monkeypatch: pytest.MonkeyPatch, refusal: int
+) -> None:
+    make, create = os.mkdir, os.open
+
+    def refuse(name: object, *arguments: Any, **named: Any) -> None:
+        if name in (b"AUX", b"NUL"):
+            raise OSError(refusal, os.strerror(refusal))
+
+    def mkdir(name: Any, *arguments: Any, **named: Any) -> None:
+        refuse(name)
+        make(name, *arguments, **named)
+
+    def open_(name: Any, *arguments: Any, **named: Any) -> int:
+        refuse(name)
+        return create(name, *arguments, **named)
+
+    below = (directory(b"runner-0/AUX", 1), directory(b"runner-0/AUX/deep", 2), file(b"runner-0/AUX/deep/a", depth=3))
+    forge(archiving, directory(), *below, file(b"runner-0/NUL"), file(b"runner-0/b"))
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    monkeypatch.setattr(os, "open", open_)
+    target, restored = restore(archiving, SKIP)
+    assert [text.partition(": ")[0] for text in restored.refused.named] == [
+        "runner-0/AUX",
+        "runner-0/AUX/deep",
+        "runner-0/AUX/deep/a",
+        "runner-0/NUL",
+    ]
     assert os.listdir(target / "runner-0") == ["b"]
 
 

@@ -24,9 +24,13 @@ from metrics_storage.engine.tree import Meter, Progress, printable
 from metrics_storage.errors import ArchiveCorruptError, ArchiveError
 
 _UNSUITABLE: Final = frozenset(
-    (errno.EFBIG, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EPERM, errno.ENOTSUP, errno.EMLINK)
+    {
+        *(errno.EFBIG, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EPERM, errno.ENOTSUP, errno.EMLINK),
+        *(errno.EEXIST, errno.EACCES),
+    }
 )
-"""What a file system says to an entry that it cannot hold; anything else ends the work."""
+"""What a file system says to an entry that it cannot hold or will not name so, as one that takes `A` and `a` for the
+same name; anything else ends the work."""
 
 
 @dataclass(slots=True)
@@ -85,6 +89,7 @@ class _Restorer:
         self._skip_refused = options.skip_refused
         self._judge = Judge(options)
         self._meter = meter
+        self._refused_directory: Entry | None = None
 
     def restore(self, entry: Entry) -> None:
         """Restore one entry, or refuse it."""
@@ -94,18 +99,26 @@ class _Restorer:
             return
         if decode(self._archive.read) != Member.of(entry):
             raise ArchiveCorruptError("the archive says something else than its manifest")
-        reason = self._judge.refusal(entry)
-        if reason is None:
-            reason = self._make(entry)
+        reason = self._judge.refusal(entry) or self._refusal_above(entry) or self._make(entry)
         if reason is None:
             self.result.entries += 1
             self.result.bytes += entry.payload
             return
+        if entry.type == "directory" and self._refused_directory is None:
+            self._refused_directory = entry
         self.result.refused.add(entry, reason)
         if not self._skip_refused:
             raise ArchiveError(reason)
         for piece in self._archive.pieces(entry.payload + -entry.payload % BLOCK):
             self._meter.add(bytes_=len(piece))
+
+    def _refusal_above(self, entry: Entry) -> str | None:
+        """Why nothing can be made where the entry belongs, None where it can."""
+        above = self._refused_directory
+        if above is None or entry.depth <= above.depth:
+            self._refused_directory = None
+            return None
+        return "its directory was refused"
 
     def _make(self, entry: Entry) -> str | None:
         """Make the entry; None, or why the file system cannot hold it (then none of its content was read)."""
@@ -125,7 +138,7 @@ class _Restorer:
                 # The size first: a file system that cannot hold it says so before anything is written.
                 os.ftruncate(fd, entry.size)
         except OSError as exc:
-            if exc.errno not in _UNSUITABLE or entry.type == "directory":
+            if exc.errno not in _UNSUITABLE or not entry.depth:
                 raise
             if fd != -1:
                 os.close(fd)
