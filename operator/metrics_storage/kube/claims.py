@@ -19,6 +19,9 @@ from metrics_storage.model.identity import Identity
 from metrics_storage.model.spec import StorageSpec
 
 _BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
+_IN_USE = "is still in use: it goes when the Pods that mount it are gone"
+_PROTECTION = ("kubernetes.io/pvc-protection", "kubernetes.io/pv-protection")
+"""Finalizers of Kubernetes itself, which it takes off when nothing uses the object any more."""
 
 
 class Claims:
@@ -61,10 +64,7 @@ class Claims:
         await self._waiter.wait(CLAIMS, uid, patience)
         claim = await self._api.get(CLAIMS, identity.name, identity.namespace)
         if claim is not None and claim["metadata"]["uid"] == uid:
-            raise ClaimInUseError(
-                f"claim {identity.namespace}/{identity.name} is still in use: it goes when the Pods that mount it "
-                "are gone"
-            )
+            raise ClaimInUseError(f"claim {identity.namespace}/{identity.name} {_held(claim) or _IN_USE}")
 
     async def withdraw_volume(self, identity: Identity, patience: float) -> None:
         """Delete our volume and wait until it is gone.
@@ -73,14 +73,23 @@ class Claims:
             ClaimInUseError: it is still there after `patience` seconds.
         """
         volume = await self._api.get(VOLUMES, identity.volume_name)
-        if volume is None or volume["metadata"].get("labels", {}).get(UID_LABEL) != identity.uid:
+        if volume is None or not self._is_our_volume(volume, identity):
             return
         uid = volume["metadata"]["uid"]
         await self._api.delete(VOLUMES, identity.volume_name, uid)
         if not await self._waiter.wait(VOLUMES, uid, patience):
+            volume = await self._api.get(VOLUMES, identity.volume_name) or {"metadata": {}}
             raise ClaimInUseError(
-                f"volume {identity.volume_name} is not gone yet: Kubernetes holds it while it counts as bound"
+                f"volume {identity.volume_name} "
+                f"{_held(volume) or 'is not gone yet: Kubernetes holds it while it counts as bound'}"
             )
+
+    def _is_our_volume(self, volume: Mapping[str, Any], identity: Identity) -> bool:
+        """Whether a volume of the name points at our directory; its labels may have been taken away."""
+        source = volume["spec"].get(self.template.kind) or {}
+        return _label(volume) == identity.uid or source.get("path") == self.template.path(
+            f"{identity.namespace}/{identity.directory_name}"
+        )
 
     async def _is_ours(self, claim: Mapping[str, Any], identity: Identity) -> bool:
         """Whether a claim mounts our directory: its owner says so, or our volume, which no tenant can edit."""
@@ -125,24 +134,25 @@ class Claims:
         if volume is None:
             raise KubernetesError(f"volume {identity.volume_name} came and went")
         kind = self.template.kind
-        if (
-            volume["metadata"].get("labels", {}).get(UID_LABEL) != identity.uid
-            or (volume["spec"].get(kind) or {}).get("path") != wanted["spec"][kind]["path"]
-        ):
+        if (volume["spec"].get(kind) or {}).get("path") != wanted["spec"][kind]["path"]:
             raise ConflictError(
                 f"volume {identity.volume_name} exists, but does not point at this MetricsStorage's directory "
                 f"{wanted['spec'][kind]['path']}: delete that volume and the claim, and both are made anew"
             )
-        if volume["spec"].get("claimRef", {}).get("uid") == claim_uid:
+        is_labelled = wanted["metadata"]["labels"].items() <= (volume["metadata"].get("labels") or {}).items()
+        is_aimed = volume["spec"].get("claimRef", {}).get("uid") == claim_uid
+        if is_labelled and is_aimed:
             return volume, None
-        patch = {
-            "metadata": {"uid": volume["metadata"]["uid"]},
-            "spec": {"claimRef": {**wanted["spec"]["claimRef"], "resourceVersion": None}},
+        patch: dict[str, Any] = {
+            "metadata": {"uid": volume["metadata"]["uid"], "labels": wanted["metadata"]["labels"]},
         }
+        if not is_aimed:
+            patch["spec"] = {"claimRef": {**wanted["spec"]["claimRef"], "resourceVersion": None}}
         patched = await self._api.patch(VOLUMES, identity.volume_name, patch)
         if patched is None:
             raise KubernetesError(f"volume {identity.volume_name} went while it was repaired")
-        return patched, "the volume pointed at another claim and was set right"
+        what = "had lost its labels" if is_aimed else "pointed at another claim"
+        return patched, f"the volume {what} and was set right"
 
     async def _bind(
         self, identity: Identity, spec: StorageSpec, claim: Mapping[str, Any], volume: Mapping[str, Any]
@@ -160,6 +170,19 @@ class Claims:
         if claim.get("status", {}).get("phase") != "Bound":
             status = builders.build_bound_claim_status(spec, claim["metadata"]["uid"])
             await self._api.patch(CLAIMS, identity.name, status, identity.namespace, subresource="status")
+
+
+def _label(volume: Mapping[str, Any]) -> str | None:
+    label: str | None = (volume["metadata"].get("labels") or {}).get(UID_LABEL)
+    return label
+
+
+def _held(item: Mapping[str, Any]) -> str:
+    """Who else keeps an object that is being deleted, empty where it is Kubernetes alone."""
+    foreign = [entry for entry in item["metadata"].get("finalizers") or () if entry not in _PROTECTION]
+    if not foreign:
+        return ""
+    return f"is held by {', '.join(foreign)}: whoever put this finalizer on it must take it off"
 
 
 def is_bound(claim: Mapping[str, Any] | None, volume: Mapping[str, Any] | None) -> bool:
