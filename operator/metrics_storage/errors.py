@@ -4,6 +4,11 @@ Layers below the controller raise only these; the handlers' boundary is the one 
 kopf's. A message names the subject, the offending value and what was expected; where a person must act, how.
 """
 
+from typing import Final
+
+_PASSING_STATUSES: Final = (401, 404, 408, 409, 425, 429)
+"""HTTP statuses of client errors that the next attempt may not meet: credentials renewed, object back, less traffic."""
+
 
 class MetricsStorageError(Exception):
     """Base of every error that this package raises on purpose."""
@@ -99,6 +104,15 @@ class KubernetesError(MetricsStorageError):
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the API server understood the request and will not carry it out, as a policy or quota wants it."""
+        return self.status is not None and 400 <= self.status < 500 and self.status not in _PASSING_STATUSES
+
+
+class PersistentlyRefusedError(KubernetesError):
+    """The API server refused the same work again and again: waiting does not mend it."""
 
 
 class CreateMetricsStorageError(MetricsStorageError):

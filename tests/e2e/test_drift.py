@@ -169,3 +169,22 @@ def make_foreign_claim(runners: Runners) -> None:
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
     }
     runners.apply_objects([foreign])
+
+
+def test_a_claim_that_a_limit_forbids_calls_a_person_in_the_api_servers_words_and_goes_on_after_it(
+    runners: Runners,
+) -> None:
+    limit = {"type": "PersistentVolumeClaim", "max": {"storage": "1Mi"}}
+    metadata = {"name": "small-claims", "namespace": runners.namespace}
+    runners.apply_objects(
+        [{"apiVersion": "v1", "kind": "LimitRange", "metadata": metadata, "spec": {"limits": [limit]}}]
+    )
+    try:
+        runners.apply("runner-0")
+        storage = runners.wait_condition("runner-0", "Stalled", reason="RequestRefused", seconds=60)
+        told = condition(storage, "Stalled")["message"]
+        assert "403" in told
+        assert "maximum storage usage per PersistentVolumeClaim is 1Mi" in told
+    finally:
+        runners.kubectl("delete", "limitrange", "small-claims")
+    runners.wait_ready("runner-0", seconds=60)

@@ -7,16 +7,23 @@ what they mean for retries.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from metrics_storage.controller.events import Events
 from metrics_storage.controller.fairness import Turns
 from metrics_storage.controller.port import Engine
+from metrics_storage.controller.refusals import Refusals
 from metrics_storage.controller.subject import Subject, now, placed
-from metrics_storage.errors import ClaimInUseError, MetricsStorageError, ObjectChangedError, PersistentlyUncleanError
+from metrics_storage.errors import (
+    ClaimInUseError,
+    KubernetesError,
+    MetricsStorageError,
+    ObjectChangedError,
+    PersistentlyUncleanError,
+)
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import Claims
 from metrics_storage.model import reasons
@@ -57,6 +64,7 @@ class Reconciler:
         self._resting: dict[str, float] = {}
         self._attended: dict[str, float] = {}
         """When a quarantine was last worked on, or first seen."""
+        self._refusals = Refusals()
 
     async def reconcile(self, body: Mapping[str, Any]) -> None:
         """Converge a MetricsStorage that is not being deleted."""
@@ -100,31 +108,7 @@ class Reconciler:
         """
         subject = Subject(body, self._api)
         async with self._turn(subject):
-            identity = subject.identity
-            record = await self._engine.find(identity.uid)
-            if subject.was_ready:
-                await self._publish(subject, record)
-            if record is None:
-                await self._engine.check_never_made(identity, claimed=subject.was_provisioned)
-                await self._claims.withdraw_claim(identity, _CLAIM_PATIENCE)
-                await self._claims.withdraw_volume(identity, _CLAIM_PATIENCE)
-                return
-            if not _wants_quarantine(subject, record):
-                await self._claims.withdraw_claim(identity, _CLAIM_PATIENCE)
-                # Waiting may have taken long: an annotation that came meanwhile counts, and nothing is destroyed
-                # for an object that somebody made vanish by taking our finalizer off.
-                fresh = await subject.read_again()
-                if fresh is None or not fresh.deleting:
-                    raise ObjectChangedError(f"{identity} is not being deleted any more; its directory is kept")
-                subject = fresh
-            if _wants_quarantine(subject, record):
-                await self._quarantine(subject, record, _deletion_reason(subject))
-            elif _wants_retention(subject, record):
-                await self._engine.retain(identity)
-            else:
-                await self._engine.condemn(identity)
-                await self._engine.remove(identity)
-            await self._claims.withdraw_volume(identity, _CLAIM_PATIENCE)
+            await self._finalize(subject)
 
     async def conclude(self, body: Mapping[str, Any]) -> None:
         """Finalize a MetricsStorage that no handler comes back to, and take our finalizer off.
@@ -134,10 +118,24 @@ class Reconciler:
         uid = body["metadata"]["uid"]
         if self._is_busy(uid) or time.monotonic() < self._resting.get(uid, 0):
             return
-        await self.finalize(body)
-        fresh = await Subject(body, self._api).read_again()
-        if fresh is not None and fresh.deleting:
-            await fresh.release()
+        subject = Subject(body, self._api)
+        async with self._turn(subject):
+            await self._finalize(subject)
+            fresh = await subject.read_again()
+            if fresh is not None and fresh.deleting:
+                await fresh.release()
+
+    async def take_over(self, body: Mapping[str, Any]) -> None:
+        """Put our finalizer on a MetricsStorage that kopf did not get to hold.
+
+        kopf only logs where that is refused; here it comes into the status.
+        """
+        subject = Subject(body, self._api)
+        if not self._is_busy(subject.identity.uid):
+            async with self._turn(subject):
+                fresh = await subject.read_again()
+                if fresh is not None and not fresh.deleting:
+                    await fresh.hold()
 
     async def resume(self, body: Mapping[str, Any]) -> None:
         """Go on with a quarantine that no handler came back to for longer than any of them waits.
@@ -161,6 +159,7 @@ class Reconciler:
         """Drop the journal entry of a MetricsStorage that has left the API server."""
         self._resting.pop(uid, None)
         self._attended.pop(uid, None)
+        self._refusals.forget(uid)
         await self._engine.forget(uid)
 
     async def _check_not_lost(self, subject: Subject) -> None:
@@ -171,6 +170,33 @@ class Reconciler:
         """
         if subject.was_provisioned:
             await self._engine.check_never_made(subject.identity, claimed=True)
+
+    async def _finalize(self, subject: Subject) -> None:
+        identity = subject.identity
+        record = await self._engine.find(identity.uid)
+        if subject.was_ready:
+            await self._publish(subject, record)
+        if record is None:
+            await self._engine.check_never_made(identity, claimed=subject.was_provisioned)
+            await self._claims.withdraw_claim(identity, _CLAIM_PATIENCE)
+            await self._claims.withdraw_volume(identity, _CLAIM_PATIENCE)
+            return
+        if not _wants_quarantine(subject, record):
+            await self._claims.withdraw_claim(identity, _CLAIM_PATIENCE)
+            # Waiting may have taken long: an annotation that came meanwhile counts, and nothing is destroyed
+            # for an object that somebody made vanish by taking our finalizer off.
+            fresh = await subject.read_again()
+            if fresh is None or not fresh.deleting:
+                raise ObjectChangedError(f"{identity} is not being deleted any more; its directory is kept")
+            subject = fresh
+        if _wants_quarantine(subject, record):
+            await self._quarantine(subject, record, _deletion_reason(subject))
+        elif _wants_retention(subject, record):
+            await self._engine.retain(identity)
+        else:
+            await self._engine.condemn(identity)
+            await self._engine.remove(identity)
+        await self._claims.withdraw_volume(identity, _CLAIM_PATIENCE)
 
     async def _provide(
         self, subject: Subject, record: Record | None, *, bound: bool = False, measure: bool = False
@@ -251,13 +277,23 @@ class Reconciler:
         uid = subject.identity.uid
         async with self._locks.setdefault(uid, asyncio.Lock()):
             try:
-                yield
+                with self._refusals_told(subject):
+                    yield
             except Exception as exc:
                 self._attended[uid] = time.monotonic()
                 if isinstance(exc, PersistentlyUncleanError):
                     self._resting[uid] = time.monotonic() + UNCLEAN_PAUSE
                 await self._publish_trouble(subject, exc)
                 raise
+            self._refusals.forget(uid)
+
+    @contextmanager
+    def _refusals_told(self, subject: Subject) -> Iterator[None]:
+        try:
+            yield
+        except KubernetesError as exc:
+            known = subject.says_reason(reasons.REQUEST_REFUSED)
+            raise self._refusals.judge(subject.identity.uid, exc, known=known) from exc.__cause__
 
     async def _find_if_possible(self, subject: Subject) -> Record | None:
         """What the journal knows, None also where the volume is the trouble."""
@@ -268,7 +304,7 @@ class Reconciler:
 
     async def _publish_trouble(self, subject: Subject, exc: Exception) -> None:
         trouble = explain(exc)
-        known = any(condition["reason"] == trouble.reason for condition in subject.status.get("conditions", ()))
+        known = subject.says_reason(trouble.reason)
         try:
             record = await self._find_if_possible(subject)
             place = placed(self._claims.template, subject.identity) if record else {}

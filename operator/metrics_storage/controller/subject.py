@@ -63,6 +63,10 @@ class Subject:
         """Whether the status says that a person must act."""
         return bool(self._resource.condition("Stalled"))
 
+    def says_reason(self, reason: str) -> bool:
+        """Whether a condition of the status has this reason."""
+        return any(condition["reason"] == reason for condition in self.status.get("conditions", ()))
+
     def follow(self, other: "Subject") -> None:
         """Take over what a later look saw of the status."""
         self._resource.status, self._published = other.status, other._published
@@ -76,10 +80,22 @@ class Subject:
 
     async def release(self) -> None:
         """Take our finalizer off this very state of the object; a change meanwhile is a conflict."""
+        await self._set_finalizers([entry for entry in self._finalizers if entry != FINALIZER])
+
+    async def hold(self) -> None:
+        """Put our finalizer on this very state of the object; a change meanwhile is a conflict."""
+        if not self.finalized:
+            await self._set_finalizers([*self._finalizers, FINALIZER])
+
+    @property
+    def _finalizers(self) -> list[str]:
+        return self._resource.metadata.get("finalizers") or []
+
+    async def _set_finalizers(self, finalizers: list[str]) -> None:
         metadata = {
             "uid": self.identity.uid,
             "resourceVersion": self._resource.metadata["resourceVersion"],
-            "finalizers": [entry for entry in self._resource.metadata.get("finalizers", ()) if entry != FINALIZER],
+            "finalizers": finalizers,
         }
         await self._api.patch(STORAGES, self.identity.name, {"metadata": metadata}, self.identity.namespace)
 

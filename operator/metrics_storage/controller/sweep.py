@@ -89,6 +89,10 @@ class Sweep:
                 self._conclude_if_late(body)
                 continue
             resource = StorageResource(body)
+            if not resource.finalized:
+                if self._is_late(body, "creationTimestamp"):
+                    self._beside(uid, self._reconciler.take_over, body)
+                continue
             if resource.is_flagged and resource.phase != "Quarantined":
                 self._beside(uid, self._reconciler.resume, body)
                 continue
@@ -108,11 +112,14 @@ class Sweep:
 
     def _conclude_if_late(self, body: Mapping[str, Any]) -> None:
         """Finish a deletion for which no handler came in two intervals, beside the sweep: it may archive."""
-        deleted_at = datetime.fromisoformat(body["metadata"]["deletionTimestamp"])
-        age = (datetime.now(UTC) - deleted_at).total_seconds()
         uid = body["metadata"]["uid"]
-        if FINALIZER in body["metadata"].get("finalizers", ()) and age > 2 * self._interval:
+        if FINALIZER in body["metadata"].get("finalizers", ()) and self._is_late(body, "deletionTimestamp"):
             self._beside(uid, self._reconciler.conclude, body)
+
+    def _is_late(self, body: Mapping[str, Any], since: str) -> bool:
+        """Whether two intervals have passed since a time in the metadata, longer than any handler waits."""
+        age = datetime.now(UTC) - datetime.fromisoformat(body["metadata"][since])
+        return age.total_seconds() > 2 * self._interval
 
     def _beside(self, uid: str, do: Callable[[Mapping[str, Any]], Awaitable[None]], body: Mapping[str, Any]) -> None:
         """Do what may take long beside the sweep, once at a time for each uid."""

@@ -31,6 +31,7 @@ _MEANINGS: Final[tuple[tuple[type[Exception], str, bool], ...]] = (
     (errors.UncleanArchiveError, reasons.ARCHIVE_UNCLEAN, False),
     (errors.ArchiveCorruptError, reasons.ARCHIVE_CORRUPT, True),
     (errors.ClaimInUseError, reasons.CLAIM_IN_USE, False),
+    (errors.PersistentlyRefusedError, reasons.REQUEST_REFUSED, True),
 )
 
 

@@ -65,7 +65,7 @@ class FakeApi:
     async def replace_status(
         self, resource: Resource, name: str, uid: str, status: Mapping[str, Any], namespace: str | None = None
     ) -> Object | None:
-        self.before("patch", resource)
+        self.before("patch status", resource)
         found = self.objects.get((resource, namespace, name))
         if found is None:
             return None

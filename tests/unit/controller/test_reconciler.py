@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 
+from metrics_storage.constants import FINALIZER
 from metrics_storage.controller import reconciler as module
 from metrics_storage.controller.events import Events
 from metrics_storage.controller.port import LocalEngine
@@ -19,11 +20,17 @@ from metrics_storage.controller.reconciler import Reconciler
 from metrics_storage.engine.engine import StorageEngine
 from metrics_storage.engine.quarantine import QuarantineStore
 from metrics_storage.engine.volume import Role, Volume
-from metrics_storage.errors import KubernetesError, MetricsStorageError, PersistentlyUncleanError, VolumeFullError
+from metrics_storage.errors import (
+    ClaimInUseError,
+    KubernetesError,
+    MetricsStorageError,
+    PersistentlyUncleanError,
+    VolumeFullError,
+)
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import Claims
 from metrics_storage.kube.gone import GoneWaiter
-from metrics_storage.kube.resources import CLAIMS, STORAGES, VOLUMES, Resource
+from metrics_storage.kube.resources import CLAIMS, EVENTS, STORAGES, VOLUMES, Resource
 from metrics_storage.kube.volume_source import VolumeTemplate
 from metrics_storage.model.identity import Identity
 from tests.unit.controller.fake_api import FakeApi, Object
@@ -77,6 +84,10 @@ class World:
     @property
     def body(self) -> Object:
         return self.api.storage("runner-0")
+
+    def events(self, reason: str) -> list[Object]:
+        """The events that were written with a reason."""
+        return [body for (kind, _, _), body in self.api.objects.items() if kind == EVENTS and body["reason"] == reason]
 
     @property
     def live(self) -> Path:
@@ -460,3 +471,111 @@ def test_a_lost_journal_entry_is_still_noticed_by_its_own_status(world: World) -
 
     with pytest.raises(MetricsStorageError, match="is not on storage volume"):
         world.reconcile()
+
+
+def refusing(verb: str, resource: Resource, status: int = 403) -> Callable[[str, Resource], None]:
+    """An API server that refuses one kind of request for good, in its own words."""
+
+    def refuse(asked: str, about: Resource) -> None:
+        if (asked, about) == (verb, resource):
+            raise KubernetesError(f"{verb} refused: maximum storage usage per PersistentVolumeClaim is 1Gi", status)
+
+    return refuse
+
+
+@pytest.mark.parametrize("status", [400, 403, 405, 413, 422])
+def test_what_is_refused_again_and_again_calls_a_person_once_and_is_tried_again(world: World, status: int) -> None:
+    world.apply()
+    world.api.before = refusing("create", CLAIMS, status)
+    reasons = []
+    for _ in range(4):
+        with pytest.raises(KubernetesError):
+            world.reconcile()
+        reasons.append((world.reason("Ready"), world.reason("Stalled")))
+    temporary, stalled = ("TemporaryError", None), ("RequestRefused", "RequestRefused")
+    assert reasons == [temporary, temporary, stalled, stalled]
+    (told,) = [each["message"] for each in world.body["status"]["conditions"] if each["type"] == "Stalled"]
+    assert "maximum storage usage per PersistentVolumeClaim is 1Gi" in told
+    assert len(world.events("RequestRefused")) == 1
+    world.api.before = lambda _verb, _resource: None
+    world.reconcile()
+    assert (world.reason("Ready"), world.reason("Stalled")) == ("Provisioned", None)
+
+
+@pytest.mark.parametrize("status", [None, 401, 429, 500, 503])
+def test_what_the_next_attempt_may_not_meet_calls_nobody(world: World, status: int) -> None:
+    world.apply()
+    world.api.before = refusing("create", CLAIMS, status)
+    for _ in range(5):
+        with pytest.raises(KubernetesError):
+            world.reconcile()
+    assert (world.reason("Ready"), world.reason("Stalled")) == ("TemporaryError", None)
+
+
+def test_a_person_who_was_called_for_a_refusal_stays_called_over_a_restart(world: World) -> None:
+    world.apply()
+    world.api.before = refusing("create", CLAIMS)
+    for _ in range(3):
+        with pytest.raises(KubernetesError):
+            world.reconcile()
+    world.reconciler._refusals.forget(UID)
+    with pytest.raises(KubernetesError):
+        world.reconcile()
+    assert world.reason("Stalled") == "RequestRefused"
+
+
+def test_a_finalizer_that_a_policy_refuses_to_put_on_or_take_off_comes_into_the_status(world: World) -> None:
+    for act in (world.reconciler.take_over, world.reconciler.conclude):
+        world.apply()
+        if act == world.reconciler.conclude:
+            world.reconcile()
+            world.body["metadata"] |= {
+                "deletionTimestamp": "2026-01-01T00:00:00Z",
+                "finalizers": [FINALIZER, "example.com/other"],
+            }
+        world.api.before = refusing("patch", STORAGES)
+        for _ in range(3):
+            with pytest.raises(KubernetesError):
+                asyncio.run(act(world.body))
+        assert world.reason("Stalled") == "RequestRefused"
+        world.api.before = lambda _verb, _resource: None
+        asyncio.run(act(world.body))
+        kept = ["example.com/other"] if act == world.reconciler.conclude else [FINALIZER]
+        assert world.body["metadata"]["finalizers"] == kept
+
+
+def test_who_holds_a_claim_beside_kubernetes_is_named(world: World) -> None:
+    world.apply()
+    world.reconcile()
+    (claim,) = [body for (kind, _, _), body in world.api.objects.items() if kind == CLAIMS]
+    claim["metadata"]["finalizers"] = ["kubernetes.io/pvc-protection", "backup.example.com/snapshot"]
+    with world.holding_claims(), pytest.raises(ClaimInUseError, match=r"held by backup\.example\.com/snapshot"):
+        world.finalize()
+    assert world.live.is_dir()
+
+
+def test_a_volume_that_lost_its_labels_gets_them_back_and_goes_with_its_storage(world: World) -> None:
+    def volume() -> Object:
+        (found,) = [body for (kind, _, _), body in world.api.objects.items() if kind == VOLUMES]
+        return found
+
+    world.apply()
+    world.reconcile()
+    labels = volume()["metadata"].pop("labels")
+    world.reconcile()
+    assert volume()["metadata"]["labels"] == labels
+    assert "had lost its labels" in world.events("Repaired")[0]["message"]
+    volume()["metadata"].pop("labels")
+    world.finalize()
+    assert not [kind for kind, _, _ in world.api.objects if kind == VOLUMES]
+    assert not world.live.exists()
+
+
+def test_a_volume_of_the_name_that_points_elsewhere_is_not_ours(world: World) -> None:
+    world.apply()
+    world.reconcile()
+    (volume,) = [body for (kind, _, _), body in world.api.objects.items() if kind == VOLUMES]
+    volume["metadata"].pop("labels")
+    volume["spec"]["hostPath"]["path"] = "/elsewhere"
+    world.finalize()
+    assert [kind for kind, _, _ in world.api.objects if kind == VOLUMES]

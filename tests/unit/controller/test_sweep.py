@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from metrics_storage.constants import FINALIZER
 from metrics_storage.controller import sweep as module
 from metrics_storage.controller.port import Engine
 from metrics_storage.controller.reconciler import Reconciler
@@ -31,13 +32,17 @@ class World:
     annotations: dict[str, str] = field(default_factory=dict)
     phase: str = "Ready"
     resumed: int = 0
+    finalizers: list[str] = field(default_factory=lambda: [FINALIZER])
+    created_at: str = "2026-01-01T00:00:00Z"
+    taken_over: int = 0
 
     async def list(self, resource: Resource, _namespace: str | None, _selector: str = "") -> AsyncIterator[Any]:
         if not self.reachable:
             raise KubernetesError("connection refused", None)
         if resource is STORAGES:
             metadata = {"name": "runner-0", "namespace": "runners", "uid": UID, "generation": 1}
-            metadata["annotations"] = self.annotations
+            metadata |= {"annotations": self.annotations, "finalizers": self.finalizers}
+            metadata["creationTimestamp"] = self.created_at
             yield {"metadata": metadata, "status": {"conditions": self.conditions, "phase": self.phase}}
 
     async def uids(self) -> set[str]:
@@ -48,6 +53,9 @@ class World:
 
     async def resume(self, _body: Any) -> None:
         self.resumed += 1
+
+    async def take_over(self, _body: Any) -> None:
+        self.taken_over += 1
 
     async def look_after(self, _body: Any, *, bound: bool) -> None:
         assert not bound
@@ -131,3 +139,16 @@ def test_a_quarantine_is_looked_at_until_it_is_done(world: World, sweep: Sweep, 
     world.annotations, world.phase = {"metricsstorage.dev/quarantine": "not JSON"}, phase
     asyncio.run(once())
     assert world.resumed == resumed
+
+
+@pytest.mark.parametrize(("created_at", "taken_over"), [("2026-01-01T00:00:00Z", 1), ("2999-01-01T00:00:00Z", 0)])
+def test_what_kopf_did_not_get_to_hold_in_time_is_taken_over(
+    world: World, sweep: Sweep, created_at: str, taken_over: int
+) -> None:
+    async def once() -> None:
+        await sweep.once()
+        await asyncio.sleep(0)
+
+    world.finalizers, world.created_at = ["example.com/other"], created_at
+    asyncio.run(once())
+    assert world.taken_over == taken_over

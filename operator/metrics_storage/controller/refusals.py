@@ -1,0 +1,35 @@
+"""How often the API server refused what a MetricsStorage needs, and when that is a matter for a person."""
+
+from typing import Final
+
+from metrics_storage.errors import KubernetesError, PersistentlyRefusedError
+
+_PATIENCE: Final = 3
+"""Attempts that are refused before a person is called; they go on nevertheless."""
+
+
+class Refusals:
+    """Counts, by uid, the attempts that were refused one after the other."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def judge(self, uid: str, error: KubernetesError, *, known: bool) -> KubernetesError:
+        """The error of an attempt as it is to be told: itself, or one that calls a person.
+
+        `known` says that a person was called already, before this process began or since.
+        """
+        if not error.is_refusal:
+            return error
+        self._counts[uid] = self._counts.get(uid, 0) + 1
+        if self._counts[uid] < _PATIENCE and not known:
+            return error
+        return PersistentlyRefusedError(
+            f"the API server refuses what this needs: {error}. See to the policy, quota, limit or webhook that "
+            "forbids it, or to what this MetricsStorage asks for; everything is kept, and it is tried again",
+            error.status,
+        )
+
+    def forget(self, uid: str) -> None:
+        """Begin anew, after an attempt that succeeded or for a MetricsStorage that is gone."""
+        self._counts.pop(uid, None)
