@@ -111,7 +111,7 @@ class Directories:
             # A deletion beside us may remove the namespace's directory as empty; then it is made again.
             with contextlib.suppress(FileNotFoundError):
                 self._volume.check()
-                durable.make_directory(identity.namespace, self._volume.fd, _NAMESPACE_MODE)
+                self._make_namespace(identity.namespace)
                 with self._holder(Place.LIVE, identity) as (fd, name):
                     durable.make_directory(name, fd, 0o700)
                     return self._set_ownership(identity, ownership, token)
@@ -216,7 +216,7 @@ class Directories:
 
     def bring_back(self, identity: Identity) -> None:
         """Move a directory that was not condemned from the trash to where it lived."""
-        durable.make_directory(identity.namespace, self._volume.fd, _NAMESPACE_MODE)
+        self._make_namespace(identity.namespace)
         self.move(identity, Place.TRASH, Place.LIVE)
 
     def remove_from_trash(self, record: Record, progress: Progress | None = None) -> None:
@@ -291,6 +291,9 @@ class Directories:
             parent, name, inside = self._volume.private_fd, place.value, identity.uid
         with durable.opened_directory(name, parent) as fd:
             yield fd, inside
+
+    def _make_namespace(self, namespace: str) -> None:
+        durable.make_directory(namespace, self._volume.fd, _NAMESPACE_MODE, like=self._volume.private_fd)
 
     def _remove_empty_namespace(self, namespace: str) -> None:
         try:

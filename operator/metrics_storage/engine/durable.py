@@ -32,12 +32,22 @@ def opened_directory(name: str, dir_fd: int) -> Iterator[int]:
 
 @contextlib.contextmanager
 def opened(name: str, flags: int, dir_fd: int) -> Iterator[int]:
-    """Descriptor of a file of ours below `dir_fd`; what is created belongs to us alone."""
+    """Descriptor of a file of ours below `dir_fd`; what is created belongs to the directory's owner alone."""
     fd = os.open(name, flags, 0o600, dir_fd=dir_fd)
     try:
+        if flags & os.O_CREAT:
+            give(fd, dir_fd)
         yield fd
     finally:
         os.close(fd)
+
+
+def give(fd: int, like: int) -> None:
+    """Give what root has made to the owner of `like`, so that root's work on a user's volume does not lock him out."""
+    if os.geteuid() == 0:
+        made, model = os.fstat(fd), os.fstat(like)
+        if (made.st_uid, made.st_gid) != (model.st_uid, model.st_gid):
+            os.fchown(fd, model.st_uid, model.st_gid)
 
 
 def list_directory(fd: int) -> list[str]:
@@ -46,13 +56,18 @@ def list_directory(fd: int) -> list[str]:
     return os.listdir(fd)
 
 
-def make_directory(name: str, dir_fd: int, mode: int) -> None:
-    """Make a directory of exactly that mode, or accept the one that is there, and make its entry durable."""
+def make_directory(name: str, dir_fd: int, mode: int, *, like: int | None = None) -> None:
+    """Make a directory of exactly that mode, or accept the one that is there, and make its entry durable.
+
+    It is given to the owner of the directory `like`, a descriptor, unless that is None.
+    """
     with contextlib.suppress(FileExistsError):
         os.mkdir(name, mode, dir_fd=dir_fd)
     with opened_directory(name, dir_fd) as fd:
         if stat.S_IMODE(os.fstat(fd).st_mode) != mode:
             os.fchmod(fd, mode)  # What the process's umask took away, now or before it was killed.
+        if like is not None:
+            give(fd, like)
     os.fsync(dir_fd)
 
 
@@ -66,6 +81,7 @@ def write_file(name: str, data: bytes, dir_fd: int) -> None:
     temporary = f".{name}.tmp"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=dir_fd)
     with open(fd, "wb") as file:
+        give(fd, dir_fd)
         file.write(data)
         file.flush()
         os.fsync(fd)

@@ -214,7 +214,7 @@ class QuarantineStore:
                 if not final and self._has_unclean(record, attempt - 1, progress):
                     raise UncleanArchiveError("; ".join(summary.problems))
                 verified = _verify(aside, incoming, source_fd if final else None, progress, summary)
-                durable.make_directory(identity.namespace, self._volume.fd, 0o700)
+                durable.make_directory(identity.namespace, self._volume.fd, 0o700, like=self._volume.private_fd)
                 names = identity.archive_names(attempt)
                 with durable.opened_directory(identity.namespace, self._volume.fd) as namespace:
                     # The archive goes last: with it the pair is complete.

@@ -194,6 +194,7 @@ class Volume:
             if exc.errno not in (errno.EAGAIN, errno.EACCES):
                 raise VolumeError(f"{self.role} volume {self.path} cannot be locked: {exc.strerror}") from exc
             raise VolumeLockedError(f"{self.role} volume {self.path} is in use by {holder}") from exc
+        durable.give(fd, private_fd)
         since = datetime.now(UTC).isoformat(timespec="seconds")
         with contextlib.suppress(OSError):  # Only for the message of whoever waits; the volume may be full.
             os.ftruncate(fd, 0)
@@ -255,7 +256,7 @@ class Volume:
         """Have everything in the private directory that is needed, also where an older version made it."""
         inode_flags.stop_handing_down(private_fd)
         for name in _DIRECTORIES[self.role]:
-            durable.make_directory(name, private_fd, 0o700)
+            durable.make_directory(name, private_fd, 0o700, like=private_fd)
             with durable.opened_directory(name, private_fd) as directory:
                 inode_flags.stop_handing_down(directory)
 

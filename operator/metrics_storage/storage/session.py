@@ -1,12 +1,14 @@
 """The two local directories of a manager, opened for one call and closed after it.
 
-Whatever changes something has the lock of the storage volume; reading has not, so that a list of storages does
-not wait for an archive. Only creation makes directories and marks empty ones: for everything else, an empty
-directory is one that is not mounted.
+Whatever changes something has the lock of the storage volume; reading has not, and writes nothing, so that a list of
+storages neither waits for an archive nor needs a writable mount. A new volume belongs to the owner of its directory,
+also where root marks it: that user and root may use it, and what root makes in it is that user's. Only creation makes
+directories and marks empty ones: for everything else, an empty directory is one that is not mounted.
 """
 
 import contextlib
 import fcntl
+import logging
 import os
 import socket
 import time
@@ -18,11 +20,13 @@ from typing import Final
 
 from metrics_storage.engine.engine import StorageEngine
 from metrics_storage.engine.volume import Role, Volume
-from metrics_storage.engine.volume_root import STORAGE_SYSTEM_NAMES
+from metrics_storage.engine.volume_root import PRIVATE, STORAGE_SYSTEM_NAMES
 from metrics_storage.errors import VolumeError, VolumeLockedError
 from metrics_storage.storage.paths import check_apart, make_directories
 from metrics_storage.storage.records import Records
 from metrics_storage.storage.turn import turn
+
+_log = logging.getLogger(__name__)
 
 _RETRY: Final = 0.005
 
@@ -41,9 +45,28 @@ def initialised_volume(path: Path, role: Role) -> Volume:
         raise VolumeError(f"{role} volume {path}: {exc.strerror}; expected a directory") from exc
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
-        return Volume(path, role, initialise=True)
+        with contextlib.ExitStack() as stack:
+            volume = stack.enter_context(Volume(path, role, initialise=True))
+            _hand_over(volume)
+            stack.pop_all()
+        return volume
     finally:
         os.close(fd)
+
+
+def _hand_over(volume: Volume) -> None:
+    """Give a new volume that root has marked to the owner of its directory; done again where it was interrupted."""
+    private_fd = volume.private_fd
+    owner = os.fstat(volume.fd)
+    is_new = not set(os.listdir(volume.fd)) - STORAGE_SYSTEM_NAMES - {PRIVATE}
+    if os.geteuid() != 0 or not is_new or os.fstat(private_fd).st_uid == owner.st_uid:
+        return
+    for _, directories, files, fd in os.fwalk(".", topdown=False, dir_fd=private_fd):
+        for name in (*directories, *files):
+            os.chown(name, owner.st_uid, owner.st_gid, dir_fd=fd, follow_symlinks=False)
+    # Last, because it says that all is done; from here on, what root makes in it is its owner's.
+    os.fchown(private_fd, owner.st_uid, owner.st_gid)
+    _log.info("%s volume %s is new; it may be used by user %s and root", volume.role, volume.path, owner.st_uid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +107,7 @@ class LocalVolumes:
         Raises:
             VolumeError: it is not one, or unusable.
         """
-        with Volume(self.storage, Role.STORAGE, initialise=False) as storage:
+        with Volume(self.storage, Role.STORAGE, initialise=False, writable=False) as storage:
             yield Records(storage)
 
     @contextlib.contextmanager

@@ -27,7 +27,7 @@ def turn(private_fd: int, deadline: float) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         try:
-            durable.make_directory(_DIRECTORY, private_fd, 0o700)
+            durable.make_directory(_DIRECTORY, private_fd, 0o700, like=private_fd)
             fd = stack.enter_context(durable.opened_directory(_DIRECTORY, private_fd))
             number = stack.enter_context(_ticket(fd))
         except OSError:
@@ -47,6 +47,7 @@ def _ticket(fd: int) -> Iterator[int]:
         except FileExistsError:
             continue
         try:
+            durable.give(ticket, fd)
             # Whoever looked before it was locked has taken it for one that nobody holds.
             if _locked(ticket, fcntl.LOCK_EX) and os.fstat(ticket).st_nlink:
                 try:

@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +34,7 @@ from metrics_storage.storage import (
     QuarantineMetricsStorageError,
 )
 from tests.contract.suite import archives, content, names
-from tests.unit.storage.unprivileged import as_user, needs_root
+from tests.unit.storage.unprivileged import USER, as_user, needs_root
 
 OWNER = f"{os.getuid()}:{os.getgid()}"
 NOW = "2024-01-01T00:00:00Z"
@@ -170,6 +171,63 @@ def test_who_is_not_root_is_told_which_owner_works(home: Path) -> None:
     assert "pass the owner '12345:12345'" in refused
     assert left == "['.metrics-storage'] []"
     assert after == "[] 2"
+
+
+@needs_root
+def test_what_root_did_on_the_volumes_of_a_user_locks_him_out_of_nothing(home: Path) -> None:
+    base, quarantine = home / "base", home / "quarantine"
+    for path in (base, quarantine):
+        path.mkdir()
+        os.chown(path, USER, USER)
+    root = FilesystemStorageManager(base, quarantine, f"{USER}:{USER}")
+    for round_ in ("first", "second"):
+        for runner in ("kept", "flagged", "left"):
+            measured = root.create(f"{round_}-{runner}").path / "metrics.json"
+            measured.touch()
+            os.chown(measured, USER, USER)
+        root.move_to_quarantine(f"{round_}-flagged")
+        foreign = {str(path) for top in (base, quarantine) for path in top.rglob("*") if path.stat().st_uid != USER}
+        assert foreign == set()
+        (left,) = as_user(
+            home,
+            "manager = FilesystemStorageManager(base, quarantine, '12345:12345')\n"
+            f"manager.delete('{round_}-left')\n"
+            f"manager.move_to_quarantine('{round_}-kept')\n"
+            "manager.create('own')\n"
+            "manager.recover()\n"
+            "print(sorted(each.runner_name for each in manager.list_all()))\n"
+            "manager.delete('own')\n",
+        )
+        assert left == "['own']"
+    assert len(archives(quarantine)) == 4
+
+
+@needs_root
+def test_a_base_directory_that_root_made_stays_with_root_and_says_so(home: Path) -> None:
+    FilesystemStorageManager(home / "base", home / "quarantine", f"{USER}:{USER}").create("runner-0")
+    (told,) = as_user(
+        home,
+        "try: FilesystemStorageManager(base, quarantine, '12345:12345').get('runner-0')\n"
+        "except GetMetricsStorageError as exc: print(exc)\n",
+    )
+    assert "cannot be read by user 12345" in told
+    assert "as user 0, whose it is" in told
+
+
+@needs_root
+def test_storages_on_a_read_only_mount_can_be_listed(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    FilesystemStorageManager(base, tmp_path / "quarantine", OWNER).create("runner-0")
+    program = (
+        "import sys; from metrics_storage.storage import FilesystemStorageManager as M; "
+        "m = M(sys.argv[1], sys.argv[2]); print(*[each.runner_name for each in m.list_all()], m.get('runner-0').path)"
+    )
+    shell = 'm=$1; shift; mount --bind "$m" "$m" && mount -o remount,bind,ro "$m" && exec "$@"'
+    command = ["unshare", "--mount", "sh", "-c", shell, "sh", str(base), sys.executable, "-c", program]
+    done = subprocess.run(
+        [*command, str(base), str(tmp_path / "quarantine")], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["runner-0", str(next((base / "local").iterdir()))]
 
 
 @needs_root
