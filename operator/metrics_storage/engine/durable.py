@@ -139,8 +139,8 @@ def _room(status: os.stat_result) -> int:
 
 def read_file(name: str, dir_fd: int) -> bytes:
     """Content of a regular file of ours; a link in its place is an error."""
-    with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=dir_fd), "rb") as file:
-        return file.read()
+    with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=dir_fd), "rb", buffering=0) as file:
+        return file.readall()
 
 
 def move(name: str, dir_fd: int, to_name: str, to_dir_fd: int) -> None:

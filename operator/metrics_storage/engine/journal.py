@@ -1,11 +1,12 @@
 """The journal: one small JSON file per uid on the storage volume. It is the truth about what was done to disk."""
 
 import contextlib
+import functools
 import json
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from metrics_storage.engine import durable
@@ -33,8 +34,18 @@ class Journal:
         Raises:
             JournalError: the entry cannot be understood; nothing may be done to that uid's directory.
         """
+        with self.reading() as read:
+            return read(uid)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Callable[[str], Record | None]]:
+        """`read` for many entries."""
+        with durable.opened_directory("journal", self._volume.private_fd) as fd:
+            yield functools.partial(self._read, fd)
+
+    def _read(self, fd: int, uid: str) -> Record | None:
         try:
-            with durable.opened_directory("journal", self._volume.private_fd) as fd, self._spares_lock:
+            with self._spares_lock:
                 data = durable.read_file(f"{uid}.json", fd)
         except FileNotFoundError:
             return None

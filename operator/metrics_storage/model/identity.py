@@ -12,7 +12,7 @@ from metrics_storage.errors import InvalidSpecError
 ARCHIVE_SUFFIX: Final = ".tar.gz"
 MANIFEST_SUFFIX: Final = ".manifest.jsonl"
 
-_NAME_MAX: Final = 255
+NAME_MAX: Final = 255
 """Longest file name in bytes that the usual file systems take (POSIX NAME_MAX)."""
 
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -71,4 +71,4 @@ def is_uid(text: str) -> bool:
 
 
 def _fit(name: str, suffix: str, reserve: int = 0) -> str:
-    return name[: _NAME_MAX - len(suffix) - reserve] + suffix
+    return name[: NAME_MAX - len(suffix) - reserve] + suffix

@@ -145,12 +145,20 @@ class Record:
             )
         except (AttributeError, KeyError, TypeError, ValueError, InvalidSpecError) as exc:
             raise JournalError(f"malformed: {exc!r}") from exc
-        return replace(record, unknown=unknown_fields(data, record.to_json()))
+        unknown = unknown_fields(data, record.to_json())
+        return replace(record, unknown=unknown) if unknown else record
+
+
+_NAMES: Final = {
+    each: frozenset(field.name for field in fields(each)) - {"unknown"}
+    for each in (Identity, StorageSpec, Quarantine, Archive)
+}
+"""The fields of each part of an entry that this version knows."""
 
 
 def _known(cls: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of `data` that this version's class has."""
-    names = {each.name for each in fields(cls)} - {"unknown"}
+    names = _NAMES[cls]
     return {name: value for name, value in data.items() if name in names}
 
 

@@ -3,12 +3,13 @@
 API servers that do not enforce CEL let through what the schema forbids, so every rule stands here too.
 """
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from metrics_storage.constants import ACCESS_MODES, CAPACITY, DIRECTORY_MODE, FILESYSTEM_OWNER
 from metrics_storage.errors import InvalidSpecError
@@ -68,10 +69,16 @@ class StorageSpec:
         """Values that JSON can hold; `from_json` reads them back."""
         return {"capacity": self.capacity, "access_modes": self.access_modes, "owner": self.owner, "mode": self.mode}
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> "StorageSpec":
         """Read what `to_json` gave."""
-        return cls(**{**data, "access_modes": tuple(data["access_modes"])})
+        # Most storages of a volume ask for the same, which is checked once.
+        return _checked(**{**data, "access_modes": tuple(data["access_modes"])})
+
+
+@functools.lru_cache(maxsize=256)
+def _checked(**values: Any) -> StorageSpec:
+    return StorageSpec(**values)
 
 
 def split_owner(owner: str) -> tuple[str | int, str | int]:

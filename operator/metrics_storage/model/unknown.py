@@ -12,7 +12,7 @@ def unknown_fields(data: Mapping[str, Any], known: Mapping[str, Any]) -> dict[st
             unknown[name] = value
             continue
         own = known[name]
-        if isinstance(value, Mapping) and isinstance(own, Mapping) and (inner := unknown_fields(value, own)):
+        if isinstance(value, dict) and isinstance(own, dict) and (inner := unknown_fields(value, own)):
             unknown[name] = inner
     return unknown
 
@@ -21,6 +21,6 @@ def with_unknown(known: Mapping[str, Any], unknown: Mapping[str, Any]) -> dict[s
     """`known` with the fields that `unknown_fields` found; where both have a value, that of `known` counts."""
     merged = {**unknown, **known}
     for name, value in unknown.items():
-        if name in known and isinstance(value, Mapping) and isinstance(known[name], Mapping):
+        if name in known and isinstance(value, dict) and isinstance(known[name], dict):
             merged[name] = with_unknown(known[name], value)
     return merged

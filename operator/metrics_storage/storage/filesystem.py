@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 from metrics_storage.constants import DIRECTORY_MODE, FILESYSTEM_OWNER
-from metrics_storage.engine.engine import StorageEngine
 from metrics_storage.errors import (
     CreateMetricsStorageError,
     DeleteMetricsStorageError,
@@ -25,7 +24,7 @@ from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase, Record
 from metrics_storage.model.spec import StorageSpec
 from metrics_storage.storage.protocol import REASON, MetricsStorage, check_name, raising
-from metrics_storage.storage.records import NAMESPACE, Records, finish, is_unfinished_quarantine
+from metrics_storage.storage.records import NAMESPACE, Records, is_unfinished_quarantine
 from metrics_storage.storage.session import LocalVolumes, Work
 
 _log = logging.getLogger(__name__)
@@ -75,12 +74,13 @@ class FilesystemStorageManager:
             check_name(NAMESPACE, runner_name)
             self._volumes.make()
             with self._volumes.working(initialise=True) as work:
-                for record in _finish_removals(work, work.records.beside(runner_name)):
-                    if record.identity.name == runner_name:
-                        raise CreateMetricsStorageError(
-                            f"storage of runner {runner_name!r} exists already{_advice(work.records, record)}"
-                        )
-                return self._provision(work.engine, Identity(NAMESPACE, runner_name, str(uuid.uuid4())))
+                if work.records.may_be_unfinished:
+                    _finish_removals(work, work.records.beside(runner_name))
+                for record in _finish_removals(work, work.records.every(runner_name)):
+                    raise CreateMetricsStorageError(
+                        f"storage of runner {runner_name!r} exists already{_advice(work.records, record)}"
+                    )
+                return self._provision(work, Identity(NAMESPACE, runner_name, str(uuid.uuid4())))
 
     def list_all(self) -> Iterator[MetricsStorage]:
         """Every storage, as it was at the time of the call; one that cannot be read is logged and left out.
@@ -103,6 +103,8 @@ class FilesystemStorageManager:
             check_name(NAMESPACE, runner_name)
             if not self._volumes.unused:
                 with self._volumes.reading() as records:
+                    if path := records.path_in_service(runner_name):
+                        return MetricsStorage(path, runner_name)
                     for record in records.every(runner_name):
                         if path := records.path_of(record):
                             return MetricsStorage(path, runner_name)
@@ -158,7 +160,7 @@ class FilesystemStorageManager:
                 return
             with self._volumes.working() as work:
                 records = list(work.records.every())
-                finish(work.engine, [record for record in records if work.records.is_interrupted(record)])
+                work.finish([record for record in records if work.records.is_interrupted(record)])
                 if gone := [record.identity.name for record in records if work.records.is_vanished(record)]:
                     raise MetricsStorageError(
                         f"somebody removed the directories of {', '.join(map(repr, gone))}: put them back, or delete "
@@ -168,9 +170,10 @@ class FilesystemStorageManager:
     def _read_all(self) -> list[MetricsStorage]:
         found = []
         with self._volumes.reading() as records:
+            live_inodes = records.live_inodes()
             for record in records.every():
                 try:
-                    if path := records.path_of(record):
+                    if path := records.path_of(record, live_inodes):
                         found.append(MetricsStorage(path, record.identity.name))
                 except (MetricsStorageError, OSError) as exc:
                     _log.warning("storage of runner %r is left out: %s", record.identity.name, exc)
@@ -184,11 +187,12 @@ class FilesystemStorageManager:
         identity = record.identity
         return MetricsStorage(self._volumes.storage / identity.namespace / identity.directory_name, identity.name)
 
-    def _provision(self, engine: StorageEngine, identity: Identity) -> MetricsStorage:
+    def _provision(self, work: Work, identity: Identity) -> MetricsStorage:
+        work.records.begin(identity)
         try:
-            return self._storage(engine.ensure(identity, self._spec).record)
+            return self._storage(work.engine.ensure(identity, self._spec).record)
         except Exception as exc:
-            _undo(engine, identity)
+            _undo(work, identity)
             if isinstance(exc, PermissionError):
                 raise CreateMetricsStorageError(
                     f"storage of runner {identity.name!r} was not created: user {os.geteuid()} may not give a "
@@ -197,11 +201,11 @@ class FilesystemStorageManager:
             raise
 
 
-def _undo(engine: StorageEngine, identity: Identity) -> None:
+def _undo(work: Work, identity: Identity) -> None:
     """Remove what a failed creation began; the error that it failed with matters more than one from here."""
     try:
-        if (begun := engine.find(identity.uid)) is not None:
-            finish(engine, [begun])
+        if (begun := work.engine.find(identity.uid)) is not None:
+            work.finish([begun])
     except (MetricsStorageError, OSError) as exc:
         _log.warning("what was begun for runner %r is left to the next call: %s", identity.name, exc)
 
@@ -217,7 +221,7 @@ def _finish_removals(work: Work, records: Iterable[Record]) -> list[Record]:
             others.append(record)
             continue
         try:
-            finish(work.engine, [record])
+            work.finish([record])
         except MetricsStorageError as exc:
             _log.warning("an interrupted removal is not finished: %s", exc)
     return others
@@ -250,13 +254,13 @@ def _finish_latest(work: Work, records: list[Record]) -> None:
     current = [record for record in records if record.phase is Phase.PROVISIONED]
     earlier = [record for record in records if record not in current]
     if not current:
-        finish(work.engine, earlier)
+        work.finish(earlier)
         return
     try:
-        finish(work.engine, earlier)
+        work.finish(earlier)
     except MetricsStorageError as exc:
         _log.warning("an earlier storage of runner %r is not finished: %s", current[0].identity.name, exc)
-    finish(work.engine, current)
+    work.finish(current)
 
 
 def _latched(work: Work, record: Record, reason: str) -> Record:

@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from metrics_storage.engine.engine import StorageEngine
 from metrics_storage.engine.volume import Role, Volume
 from metrics_storage.engine.volume_root import PRIVATE, STORAGE_SYSTEM_NAMES
 from metrics_storage.errors import VolumeError, VolumeLockedError
+from metrics_storage.model.record import Record
 from metrics_storage.storage.paths import check_apart, make_directories
 from metrics_storage.storage.records import Records
 from metrics_storage.storage.turn import turn
@@ -76,6 +77,10 @@ class Work:
     engine: StorageEngine
     records: Records
 
+    def finish(self, records: Iterable[Record]) -> None:
+        """End lives, as `Records.finish`."""
+        self.records.finish(self.engine, records)
+
 
 @dataclass(frozen=True, slots=True)
 class LocalVolumes:
@@ -126,7 +131,10 @@ class LocalVolumes:
             turn(storage.private_fd, deadline),
         ):
             self._lock(storage, deadline)
-            yield Work(StorageEngine(storage, quarantine, node=socket.gethostname(), adopting=True), Records(storage))
+            engine = StorageEngine(storage, quarantine, node=socket.gethostname(), adopting=True)
+            records = Records(storage)
+            with records.working():
+                yield Work(engine, records)
 
     def _lock(self, volume: Volume, deadline: float) -> None:
         while True:
