@@ -5,12 +5,13 @@ The protocol is small and asynchronous so that an engine on another node can sta
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Final, Protocol, TypeVar
 
 from metrics_storage.engine.engine import Ensured, StorageEngine
-from metrics_storage.engine.tree import within
+from metrics_storage.engine.tree import Progress, within
 from metrics_storage.errors import InterruptedByEndError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Record
@@ -21,6 +22,9 @@ _T = TypeVar("_T")
 
 _SNAPSHOT_PATIENCE: Final = 1800.0
 """Seconds for a provisional archive, once it is its turn."""
+
+_SNAPSHOT_SHARE: Final = 60.0
+"""Seconds that the first attempt at one gets while others wait; every further one gets twice as long."""
 
 
 class Engine(Protocol):
@@ -75,6 +79,9 @@ class LocalEngine:
         self._archivers = ThreadPoolExecutor(archive_workers, thread_name_prefix="archive")
         # Of its own: who is still at work in a directory could keep the archivers from everybody else's evidence.
         self._snapshotters = ThreadPoolExecutor(1, thread_name_prefix="snapshot")
+        self._snapshots = 0
+        """Provisional archives that are being made or wait for their turn."""
+        self._shares: dict[str, float] = {}
         self._removers = ThreadPoolExecutor(workers, thread_name_prefix="remove")
         self._stopping = threading.Event()
 
@@ -97,9 +104,13 @@ class LocalEngine:
         return await self._run(lambda: self._engine.latch(identity, reason, requested_at))
 
     async def snapshot(self, identity: Identity) -> Record:
-        return await self._run(
-            lambda: self._engine.snapshot(identity, within(_SNAPSHOT_PATIENCE, self._go_on)), self._snapshotters
-        )
+        self._snapshots += 1
+        try:
+            return await self._run(
+                lambda: self._engine.snapshot(identity, self._share_of(identity.uid)), self._snapshotters
+            )
+        finally:
+            self._snapshots -= 1
 
     async def archive(self, identity: Identity) -> Record:
         return await self._run(lambda: self._engine.archive(identity, self._go_on), self._archivers)
@@ -120,6 +131,7 @@ class LocalEngine:
         await self._run(lambda: self._engine.check_never_made(identity, claimed=claimed))
 
     async def forget(self, uid: str) -> None:
+        self._shares.pop(uid, None)
         await self._run(lambda: self._engine.forget(uid))
 
     async def measure(self, identity: Identity) -> Usage | None:
@@ -127,6 +139,19 @@ class LocalEngine:
 
     async def _run(self, call: Callable[[], _T], pool: Executor | None = None) -> _T:
         return await asyncio.get_running_loop().run_in_executor(pool or self._workers, call)
+
+    def _share_of(self, uid: str) -> Progress:
+        """What lets a provisional archive go on for its share of time, and longer while nobody waits behind it."""
+        share = self._shares.get(uid, _SNAPSHOT_SHARE)
+        self._shares[uid] = min(2 * share, _SNAPSHOT_PATIENCE)
+        began = time.monotonic()
+
+        def go_on(bytes_: int, entries: int) -> None:
+            self._go_on(bytes_, entries)
+            if time.monotonic() - began > share and self._snapshots > 1:
+                raise TimeoutError(f"{share:g} s are over and others wait; the next attempt gets twice as long")
+
+        return within(_SNAPSHOT_PATIENCE, go_on)
 
     def _go_on(self, _bytes: int, _entries: int) -> None:
         if self._stopping.is_set():

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from metrics_storage.controller import port
 from metrics_storage.controller.port import LocalEngine
 from metrics_storage.engine import tree
 from metrics_storage.engine.engine import StorageEngine
@@ -40,6 +41,46 @@ def test_who_keeps_a_provisional_archive_going_takes_no_time_from_those_who_wait
     first, second = asyncio.run(both())
     assert isinstance(first, TimeoutError)
     assert second == RUNNERS[1]
+
+
+def test_a_provisional_archive_gets_twice_the_share_at_each_attempt_while_others_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(port, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(tree, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    took: list[float] = []
+
+    both_wait = threading.Event()
+
+    def snapshot(identity: Identity, progress: Progress) -> Identity:
+        assert both_wait.wait(timeout=30)
+        began = now[0]
+        try:
+            while identity == RUNNERS[0] and now[0] < began + 10_000:
+                now[0] += 1
+                progress(0, 1)
+        finally:
+            if identity == RUNNERS[0]:
+                took.append(now[0] - began)
+        return identity
+
+    async def attempts() -> None:
+        disk = LocalEngine(cast(StorageEngine, SimpleNamespace(snapshot=snapshot)), workers=1, archive_workers=1)
+        try:
+            for _ in range(7):
+                both_wait.clear()
+                tasks = [asyncio.ensure_future(disk.snapshot(runner)) for runner in RUNNERS]
+                await asyncio.sleep(0)
+                both_wait.set()
+                ends: list[Any] = await asyncio.gather(*tasks, return_exceptions=True)
+                assert isinstance(ends[0], TimeoutError)
+                assert ends[1] == RUNNERS[1]
+        finally:
+            disk.close()
+
+    asyncio.run(attempts())
+    assert took == [61, 121, 241, 481, 961, 1801, 1801]
 
 
 def test_the_end_of_the_operator_interrupts_all_long_work() -> None:
