@@ -3,6 +3,7 @@
 import errno
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from metrics_storage.cli.main import main
 from metrics_storage.engine import quarantine as module
 from metrics_storage.engine.archive.entry import Entry
 from metrics_storage.engine.archive.losses import Losses
+from metrics_storage.engine.directories import Directories
 from metrics_storage.engine.engine import StorageEngine
 from metrics_storage.errors import UncleanArchiveError
 from metrics_storage.model.identity import Identity
@@ -170,6 +172,28 @@ def test_a_directory_that_cannot_be_listed_to_its_end_is_never_accepted() -> Non
     losses = Losses()
     losses.add(replace(LOST, type="directory", error="EIO", xattrs_error=None))
     assert not losses.complete
+
+
+@pytest.mark.parametrize(
+    ("other", "code", "said"),
+    [
+        (replace(LOST, type="directory", error="EIO"), 2, "cannot be listed to its end"),
+        (replace(LOST, path=b"runner-0/g", status="changed"), 0, "was changed while it was written"),
+    ],
+)
+def test_the_command_says_what_is_not_accepted_with_the_losses(
+    engine: StorageEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    other: Entry,
+    code: int,
+    said: str,
+) -> None:
+    module_of_the_command = sys.modules["metrics_storage.cli.archives.accept"]
+    monkeypatch.setattr(module_of_the_command, "ManifestReader", lambda _: [LOST, other])
+    assert accept(engine, "--yes") == code
+    assert said in capsys.readouterr().err
+    assert (Directories(engine.storage).accepted_losses(IDENTITY.uid) is None) == (code != 0)
 
 
 @pytest.mark.parametrize("status", ["changed", "vanished", "other-mount"])

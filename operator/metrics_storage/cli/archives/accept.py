@@ -57,6 +57,16 @@ def accept(uid: str, storage_root: Path, quarantine_root: Path, yes: bool) -> No
             raise SettingsError(
                 f"nothing: {path} is incomplete for other reasons, see metrics-storage archives show {path}"
             )
+        if losses.open_ended:
+            raise SettingsError(
+                "a directory cannot be listed to its end, so nobody can say what would be lost: see to the storage "
+                f"volume, or keep what can be copied by hand; everything of {record.identity} is kept until then"
+            )
+        if not losses.complete:
+            note(
+                f"Beside that, {path} was changed while it was written (metrics-storage archives show {path}). That is "
+                "not accepted with it: the next archive counts only if nothing changes meanwhile."
+            )
         if not yes:
             note(f"Nothing was accepted. To lose {losses.count} of these for good, say the same with --yes.")
             return

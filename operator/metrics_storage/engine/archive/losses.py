@@ -19,6 +19,8 @@ class Losses:
         """Of the entries that could not be read, or not whole."""
         self.complete = True
         """Whether nothing else keeps the archive from being clean, such as a change meanwhile."""
+        self.open_ended = False
+        """Whether a directory could not be listed to its end, so that what is lost has no names."""
 
     def add(self, entry: Entry) -> None:
         """Take the next entry."""
@@ -27,7 +29,7 @@ class Losses:
             self._sha256.update(_line_of(entry))
             # How much a directory lacks that cannot be listed to its end is not known, and may become more.
             if entry.type == "directory" and entry.error is not None:
-                self.complete = False
+                self.complete, self.open_ended = False, True
         elif entry.status != "ok":
             self.complete = False
 
