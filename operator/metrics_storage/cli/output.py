@@ -48,15 +48,16 @@ def say_bytes(data: bytes) -> None:
         raise OutputError(exc) from exc
 
 
-def note(text: str, *, end: str = "\n") -> None:
-    """Print to standard error."""
-    if sys.stderr is None:
+def note(text: str, *, end: str = "\n", stream: TextIO | None = None) -> None:
+    """Print to standard error, or another stream for people."""
+    stream = stream or sys.stderr
+    if stream is None:
         return
     try:
-        sys.stderr.write(encodable(text + end, sys.stderr))
-        sys.stderr.flush()
+        stream.write(encodable(text + end, stream))
+        stream.flush()
     except OSError:
-        _abandon(sys.stderr)
+        _abandon(stream)
 
 
 def flush() -> None:

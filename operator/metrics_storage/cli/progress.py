@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self, TextIO
 
+from metrics_storage.cli.output import note
 from metrics_storage.cli.tables import cut, size, width
 
 _DELAY: Final = 0.5
@@ -51,8 +52,7 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._drawn:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
+            note("\r\x1b[K", end="", stream=self._stream)
 
     def __call__(self, done: int, entries: int) -> None:
         """Show how far the work is, if it is time to."""
@@ -63,19 +63,24 @@ class Progress:
         share = min(done / self._total, 1.0) if self._total else 1.0
         if self._columns is None:
             self._next = now + _HEARTBEAT
-            line = f"{self._what}: {share:.0%}, {size(done)} of {size(self._total)}, {entries:,} entries\n"
-        else:
-            self._next = now + _REDRAW
-            self._drawn = True
-            full = int(share * _BAR)
-            left = (self._total - done) / rate if rate and self._total > done else 0.0
-            line = (
-                f"[{'#' * full}{'.' * (_BAR - full)}] {share:4.0%}  {size(done)} of {size(self._total)}  "
-                f"{size(int(rate))}/s  {_duration(left)} left  {self._what}"
-            )
-            line = "\r" + cut(line, self._columns - 1) + "\x1b[K"
-        self._stream.write(line)
-        self._stream.flush()
+            line = f"{self._what}: {share:.0%}, {size(done)} of {size(self._total)}, {entries:,} entries"
+            note(line, stream=self._stream)
+            return
+        self._next = now + _REDRAW
+        self._drawn = True
+        full = int(share * _BAR)
+        left = (self._total - done) / rate if rate and self._total > done else 0.0
+        line = f"{self._what}  {share:4.0%}"
+        # What is less important than the name and the share stands only where there is room for it.
+        for part in (
+            f"{_duration(left)} left",
+            f"{size(done)} of {size(self._total)}",
+            f"{size(int(rate))}/s",
+            f"[{'#' * full}{'.' * (_BAR - full)}]",
+        ):
+            if len(line) + 2 + len(part) < self._columns:
+                line += f"  {part}"
+        note("\r" + cut(line, self._columns - 1) + "\x1b[K", end="", stream=self._stream)
 
 
 def _duration(seconds: float) -> str:

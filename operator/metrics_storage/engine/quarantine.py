@@ -260,7 +260,9 @@ def _verify(
             verified.archive_sha256,
             verified.manifest_sha256,
         ):
-            raise ArchiveCorruptError("what was read back is not what was written: is the quarantine volume sound?")
+            raise ArchiveCorruptError(
+                "what was read back is not what was written, and nothing was committed: is the quarantine volume sound?"
+            )
         if source_fd is not None:
             os.lseek(manifest_fd, 0, os.SEEK_SET)
             differences = compare_source(source_fd, manifest_fd, progress=progress)

@@ -353,7 +353,11 @@ class Terminal(io.StringIO):
 @pytest.mark.parametrize(
     ("stream", "said"),
     [
-        pytest.param(Terminal(), "[############............]  50%  512 B of 1.0 KiB", id="bar on a terminal"),
+        pytest.param(
+            Terminal(),
+            "work   50%  1:00 left  512 B of 1.0 KiB  8 B/s  [############............]",
+            id="bar on a terminal",
+        ),
         pytest.param(io.StringIO(), "work: 50%, 512 B of 1.0 KiB, 3 entries\n", id="lines elsewhere"),
     ],
 )
@@ -370,6 +374,31 @@ def test_progress_appears_only_for_long_work(stream: io.StringIO, said: str) -> 
         now[0] = 600.0
         progress(512, 3)
     assert quiet.getvalue() == ""
+
+
+@pytest.mark.parametrize("columns", [30, 40, 60, 80, 200])
+def test_progress_cuts_its_bar_before_the_name(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    now, stream = [0.0], Terminal()
+    with Progress("verifying runners/runner-0", 1024, stream=stream, clock=lambda: now[0]) as progress:
+        now[0] = 60.0
+        progress(512, 3)
+        (line,) = stream.getvalue().strip("\r").removesuffix("\x1b[K").splitlines()
+    assert len(line) < columns
+    assert line.startswith("verifying runners/runner-0")
+    assert ("[####" in line) == (columns > 80)
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["lines", "bar"])
+def test_work_goes_on_where_progress_cannot_be_shown(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: str) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(stream, "write", refuse)
+    now = [0.0]
+    with Progress("work", 1024, stream=stream, clock=lambda: now[0]) as progress:
+        now[0] = 60.0
+        progress(512, 3)
 
 
 @pytest.mark.parametrize(
