@@ -125,6 +125,7 @@ def test_only_flags_that_the_operator_knows_are_used(folder: str) -> None:
     assert {variable["name"] for variable in container(folder)["env"]} == {
         "METRICS_STORAGE_STORAGE_ROOT",
         "METRICS_STORAGE_QUARANTINE_ROOT",
+        "METRICS_STORAGE_OPERATOR_NAMESPACE",
         "POD_NAMESPACE",
         "NODE_NAME",
     }

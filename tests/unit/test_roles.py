@@ -68,15 +68,38 @@ OPERATOR_NAMESPACE_RULES: Final = [
 ]
 
 
+VOLUME_IDS_RULES: Final = [
+    {
+        "apiGroups": [""],
+        "resources": ["configmaps"],
+        "resourceNames": ["metrics-storage-volume-ids"],
+        "verbs": ["get"],
+    },
+    {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]},
+]
+
+
+def rules_of_roles(folder: str) -> dict[tuple[str, str], object]:
+    """Rules by namespace and name."""
+    return {
+        (role["metadata"]["namespace"], role["metadata"]["name"]): role["rules"]
+        for role in rendered(folder)
+        if role["kind"] == "Role"
+    }
+
+
 def test_the_operator_may_do_in_the_cluster_what_it_needs_and_nothing_else() -> None:
     assert only("base", "ClusterRole")["rules"] == CLUSTER_RULES
-    assert not [manifest for manifest in rendered("base") if manifest["kind"] == "Role"]
+    assert rules_of_roles("base") == {("metrics-storage", "metrics-storage-volume-ids"): VOLUME_IDS_RULES}
 
 
 def test_with_given_namespaces_only_volumes_remain_a_matter_of_the_cluster() -> None:
     assert only("overlays/namespaced", "ClusterRole")["rules"] == REMAINING_CLUSTER_RULES
-    assert only("overlays/namespaced", "Role", "runners")["rules"] == RUNNER_NAMESPACE_RULES
-    assert only("overlays/namespaced", "Role", "metrics-storage")["rules"] == OPERATOR_NAMESPACE_RULES
+    assert rules_of_roles("overlays/namespaced") == {
+        ("runners", "metrics-storage-operator"): RUNNER_NAMESPACE_RULES,
+        ("metrics-storage", "metrics-storage-operator"): OPERATOR_NAMESPACE_RULES,
+        ("metrics-storage", "metrics-storage-volume-ids"): VOLUME_IDS_RULES,
+    }
 
 
 def test_users_may_look_at_what_they_may_view_and_change_what_they_may_edit() -> None:
@@ -104,7 +127,7 @@ def test_every_binding_is_to_the_operators_own_account(folder: str) -> None:
 
     assert bindings
     for binding in bindings:
-        assert binding["roleRef"]["name"] == "metrics-storage-operator"
+        assert binding["roleRef"]["name"] == binding["metadata"]["name"]
         assert binding["subjects"] == [
             {"kind": "ServiceAccount", "name": "metrics-storage-operator", "namespace": "metrics-storage"}
         ]

@@ -65,6 +65,13 @@ def _split(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tupl
 )
 @_flag("node-name", "NAME", click.STRING, "the node that a host path is on; without it every node has the same one")
 @_flag("cluster", "NAME", click.STRING, "the cluster's name, for manifests of archives")
+@_flag(
+    "operator-namespace",
+    "NAME",
+    click.STRING,
+    "the operator's own namespace, where a ConfigMap remembers the ids of both volumes; without it, empty mount points "
+    "in a cluster without storages are new volumes",
+)
 @setting(
     "--namespace",
     "namespaces",

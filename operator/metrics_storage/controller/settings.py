@@ -18,7 +18,8 @@ class Settings:
 
     Intervals are in seconds; a `scrub_interval` of 0 means never. `scrub_rate` is in bytes a second. No `namespaces`
     means all of them. `node_name` is None where the storage
-    volume is not tied to a node. `cluster` names the cluster in manifests.
+    volume is not tied to a node. `cluster` names the cluster in manifests. In `operator_namespace` the ids of both
+    volumes are remembered, nowhere where it is empty.
     """
 
     storage_root: Path
@@ -26,6 +27,7 @@ class Settings:
     volume_source: str
     node_name: str | None = None
     cluster: str = ""
+    operator_namespace: str = ""
     namespaces: tuple[str, ...] = ()
     workers: int = 8
     archive_workers: int = 1

@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import logging
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -32,6 +32,7 @@ from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import Claims
 from metrics_storage.kube.gone import GoneWaiter
 from metrics_storage.kube.lookup import Known, find_known, find_template
+from metrics_storage.kube.volume_ids import check_remembered, recall, remember
 from metrics_storage.kube.volume_source import parse_volume_source
 
 _log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ async def run(settings: Settings) -> None:
         await _serve_health(stack, health, settings)
         api = await stack.enter_async_context(await Api.connect())
         template = await find_template(api, source)
-        storage, quarantine = _open_volumes(stack, settings, await find_known(api, settings.namespaces))
+        storage, quarantine = await _find_volumes(stack, settings, api)
         await _lock(storage, health)
         for volume in (storage, quarantine):
             volume.probe()
@@ -101,10 +102,26 @@ async def _serve_health(stack: AsyncExitStack, health: Health, settings: Setting
     stack.push_async_callback(runner.cleanup)
 
 
-def _open_volumes(stack: AsyncExitStack, settings: Settings, known: Known) -> tuple[Volume, Volume]:
+async def _find_volumes(stack: AsyncExitStack, settings: Settings, api: Api) -> tuple[Volume, Volume]:
+    """Open both volumes as the cluster knows them, and have it know them from now on."""
+    namespace = settings.operator_namespace
+    remembered = await recall(api, namespace) if namespace else {}
+    known = await find_known(api, settings.namespaces)
+    storage, quarantine = _open_volumes(stack, settings, known, remembered)
+    ids = {volume.role.value: volume.id for volume in (storage, quarantine)}
+    if namespace:
+        check_remembered(remembered, namespace, ids)
+        if not remembered:
+            await remember(api, namespace, ids)
+    return storage, quarantine
+
+
+def _open_volumes(
+    stack: AsyncExitStack, settings: Settings, known: Known, remembered: Mapping[str, str]
+) -> tuple[Volume, Volume]:
     """Open both volumes; an empty directory becomes a new volume only in a cluster that knows of no older one."""
     volumes = stack.enter_context(ExitStack())
-    new = not known.provisioned and not known.volume_ids
+    new = not known.provisioned and not known.volume_ids and not remembered
     storage, quarantine = open_pair(volumes, settings.storage_root, settings.quarantine_root, new=new)
     if known.volume_ids and storage.id not in known.volume_ids:
         raise VolumeError(

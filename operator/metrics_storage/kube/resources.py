@@ -23,5 +23,6 @@ class Resource:
 
 CLAIMS: Final = Resource("/api/v1", "persistentvolumeclaims")
 VOLUMES: Final = Resource("/api/v1", "persistentvolumes", namespaced=False)
+CONFIG_MAPS: Final = Resource("/api/v1", "configmaps")
 EVENTS: Final = Resource("/api/v1", "events")
 STORAGES: Final = Resource(f"/apis/{constants.API_VERSION}", constants.PLURAL)
