@@ -18,6 +18,7 @@ from metrics_storage.cli.progress import Progress
 from metrics_storage.cli.tables import cut, shown, shown_path, size, table
 from metrics_storage.engine.archive.manifest_reader import ManifestReader
 from metrics_storage.engine.pair import open_pair
+from metrics_storage.errors import ArchiveError
 from metrics_storage.model.identity import Identity
 from tests.unit.engine.archiving import Archiving
 from tests.unit.engine.test_restore import directory, file, forge, symlink
@@ -333,6 +334,30 @@ def test_prune_takes_halves_only_when_asked(site: Site) -> None:
     assert len(site.vault.archives()) == 1
     assert run("prune", "--incomplete", *common) == 0
     assert site.vault.archives() == []
+
+
+@pytest.mark.parametrize(
+    ("end", "code"), [(KeyboardInterrupt(), 130), (ArchiveError("No space left on device"), 1)], ids=["^C", "error"]
+)
+def test_a_restore_that_ended_early_says_what_to_do_next(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: Output, end: BaseException, code: int
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise end
+
+    stored = site.archive()
+    monkeypatch.setattr(sys.modules["metrics_storage.cli.archives.restore"], "restore_archive", interrupted)
+    target = site.root / "evidence of today"
+    assert run("restore", stored.path, target) == code
+    assert f"is incomplete: remove it (rm -r '{target}') and restore again" in capsys.readouterr().err
+
+
+def test_list_tells_minutes(site: Site, capsys: Output) -> None:
+    stored = site.archive()
+    header = site.vault.describe(stored).header
+    assert header is not None
+    assert run("list") == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[3] == f"{header.created_at[:16]}Z"
 
 
 @pytest.mark.parametrize(("answer", "left"), [("y\n", 0), ("yes\n", 0), ("\n", 1), ("no\n", 1), ("", 1)])

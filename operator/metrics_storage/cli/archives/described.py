@@ -8,6 +8,8 @@ from metrics_storage.cli.output import note, say
 from metrics_storage.cli.tables import count, shown, size, table, width
 from metrics_storage.engine.vault import Description, Stored, Vault
 
+_MINUTES: Final = len("2026-01-01T00:00")
+
 _HEAD: Final = ("ID", "NAMESPACE", "NAME", "CREATED", "SIZE", "FILES", "STATE", "REASON")
 
 
@@ -34,7 +36,7 @@ def print_table(described: list[Description], known: list[Stored]) -> None:
                 names[one.stored],
                 one.stored.namespace,
                 header.name if header else one.stored.name,
-                shown(header.created_at[:10]) if header else "-",
+                shown(header.created_at[:_MINUTES]) + "Z" if header else "-",
                 size(one.size) if one.size is not None else "-",
                 f"{trailer.entries - trailer.types.get('directory', 0):,}" if trailer else "-",
                 state(one),

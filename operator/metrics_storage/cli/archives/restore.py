@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,13 +107,21 @@ def restore(
                             archive_fd, manifest_fd, target_fd, verified, choices, progress=progress
                         )
                     except KeyboardInterrupt:
-                        note(f"metrics-storage: interrupted, {directory} is incomplete")
+                        note(f"metrics-storage: interrupted, {_incomplete(directory)}")
                         raise
                     except ArchiveError as exc:
-                        raise ArchiveError(f"{exc}; {directory} is incomplete") from exc
+                        raise ArchiveError(f"{exc}; {_incomplete(directory)}") from exc
         _print_plan(f"restored {stored.path} into {place}", found)
         _print_surprises(result, found)
     return 3 if result.refused.count else 0
+
+
+def _incomplete(directory: Path) -> str:
+    """What to do after a restore that ended before its time."""
+    return (
+        f"{directory} is incomplete: remove it (rm -r {shlex.quote(str(directory))}) and restore again, or elsewhere; "
+        "the archive is as it was"
+    )
 
 
 def _require_free(vault: Archives, directory: Path) -> None:
