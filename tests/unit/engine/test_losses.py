@@ -12,6 +12,7 @@ import pytest
 
 from metrics_storage.cli.main import main
 from metrics_storage.engine import quarantine as module
+from metrics_storage.engine.archive import source
 from metrics_storage.engine.archive.entry import Entry
 from metrics_storage.engine.archive.losses import Losses
 from metrics_storage.engine.directories import Directories
@@ -29,8 +30,13 @@ LOST = Entry(b"runner-0/f", 1, "file", "unreadable", stored=True, xattrs_error="
 
 
 @pytest.fixture
-def engine() -> Iterator[StorageEngine]:
-    """A frozen directory on XFS, with a file that has more names of attributes than can be listed."""
+def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[StorageEngine]:
+    """A frozen directory on XFS, with a file that has more names of attributes than one without CAP_SYS_ADMIN sees."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(source, "list_long", refuse)
     with mounted("xfs") as root, engine_below(root) as engine:
         engine.ensure(IDENTITY, StorageSpec(owner="0:0"))
         spoil(engine.storage.path / IDENTITY.namespace / IDENTITY.directory_name / "f")

@@ -16,12 +16,21 @@ from metrics_storage.engine.archive.entry import MEMBER_TYPES, Entry
 from metrics_storage.engine.archive.paths import LinkTable
 from metrics_storage.engine.archive.sparse import data_extents, encode_map
 from metrics_storage.engine.archive.streams import CHUNK
+from metrics_storage.engine.long_attributes import list_long
 from metrics_storage.engine.subvolumes import is_stub
 from metrics_storage.engine.syscalls import open_beneath
 from metrics_storage.engine.tree import Visit
 
 _XATTRS_MAX: Final = 1024 * 1024
 """Extended attributes of one entry that are kept in memory, in bytes; XFS would allow hundreds of MiB."""
+
+_XATTRS_KNOWN: Final = (
+    b"security.capability",
+    b"security.selinux",
+    b"system.posix_acl_access",
+    b"system.posix_acl_default",
+)
+"""Those that are asked for by name where the names cannot be told."""
 
 _TYPES: Final = {
     stat.S_IFDIR: "directory",
@@ -88,16 +97,16 @@ class Source:
             if listed_in_part:
                 _failed(entry, visit.problem)
             if entry.type == "file":
-                self._read_file(entry, handle, found)
+                self._read_file(entry, handle, found, visit.parent_fd)
             else:
-                self._read_other(entry, handle)
+                self._read_other(entry, handle, visit.fd)
         finally:
             if handle != visit.fd:
                 os.close(handle)
         return entry
 
-    def _read_other(self, entry: Entry, handle: int) -> None:
-        _read_xattrs(entry, f"/proc/self/fd/{handle}")
+    def _read_other(self, entry: Entry, handle: int, directory_fd: int) -> None:
+        _read_xattrs(entry, f"/proc/self/fd/{handle}", directory_fd, directory_fd)
         if entry.type == "symlink":
             try:
                 entry.target = os.readlink(b"", dir_fd=handle)
@@ -108,7 +117,7 @@ class Source:
             entry.stored = True
             self._sink.begin(entry)
 
-    def _read_file(self, entry: Entry, handle: int, found: os.stat_result) -> None:
+    def _read_file(self, entry: Entry, handle: int, found: os.stat_result, parent_fd: int) -> None:
         key = found.st_dev << 64 | found.st_ino
         link = self._links.find(key) if found.st_nlink > 1 else None
         if link is not None:
@@ -124,7 +133,7 @@ class Source:
             _read_xattrs(entry, f"/proc/self/fd/{handle}")
             return
         try:
-            _read_xattrs(entry, fd)
+            _read_xattrs(entry, fd, fd, parent_fd)
             try:
                 extents = _extents(fd, found)
             except OSError as exc:
@@ -227,14 +236,19 @@ def _open_content(handle: int) -> int:
         return os.open(path, flags)
 
 
-def _read_xattrs(entry: Entry, where: int | str) -> None:
-    """Add the extended attributes, or the reason why some or all are missing."""
+def _read_xattrs(entry: Entry, where: int | str, fd: int = -1, beside_fd: int = -1) -> None:
+    """Add the extended attributes, or the reason why some or all are missing.
+
+    Very many names can be told only where `fd` is open for reading, `beside_fd` being a directory of the same volume.
+    """
     try:
-        names = sorted(map(os.fsencode, os.listxattr(where)))
+        names = sorted(_xattr_names(where, fd, beside_fd))
     except OSError as exc:
         if exc.errno != errno.ENOTSUP:
             _lack_xattrs(entry, exc.errno)
-        return
+        if exc.errno != errno.E2BIG:
+            return
+        names = list(_XATTRS_KNOWN)
     size = 0
     for name in names:
         try:
@@ -248,6 +262,18 @@ def _read_xattrs(entry: Entry, where: int | str) -> None:
             _lack_xattrs(entry, errno.E2BIG)
             return
         entry.xattrs[name] = value
+
+
+def _xattr_names(where: int | str, fd: int, beside_fd: int) -> list[bytes]:
+    try:
+        return list(map(os.fsencode, os.listxattr(where)))
+    except OSError as exc:
+        if exc.errno != errno.E2BIG or fd == -1:
+            raise
+        try:
+            return list_long(fd, beside_fd, _XATTRS_MAX)
+        except OSError:
+            raise exc from None
 
 
 def _is_gone(where: int | str, name: bytes, refusal: OSError) -> bool:
