@@ -247,6 +247,8 @@ class Reconciler:
             record = await self._engine.remove(identity)
             if record.quarantine and (archive := record.quarantine.archive):
                 message = f"{archive.path} ({archive.files} files, sha256 {archive.sha256}) is committed and verified"
+                if record.quarantine.accepted_losses:
+                    message += ", without what a person accepted as lost"
                 await self._events.tell(identity, reasons.QUARANTINED, message)
         await self._claims.withdraw_volume(identity, _CLAIM_PATIENCE)
         await self._publish(subject, record)

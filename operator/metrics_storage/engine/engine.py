@@ -193,7 +193,12 @@ class StorageEngine:
         except UncleanArchiveError as exc:
             raise self._count_unclean(record, str(exc)) from exc
         if committed.archive.clean or committed.accepted:
-            done = replace(quarantine, attempt=committed.attempt, archive=committed.archive)
+            done = replace(
+                quarantine,
+                attempt=committed.attempt,
+                archive=committed.archive,
+                accepted_losses=losses if committed.accepted else None,
+            )
             return self._journal.write(replace(record, phase=Phase.VERIFIED, quarantine=done))
         provisional = replace(quarantine, attempt=committed.attempt, provisional=committed.archive)
         raise self._count_unclean(replace(record, quarantine=provisional), "; ".join(committed.problems))

@@ -66,13 +66,15 @@ class Quarantine:
     """A latched request for quarantine and what has come of it; times are RFC 3339 in UTC.
 
     `archive` is the one that the source may be removed for; `provisional` one that is known to be incomplete.
-    `unclean` counts the attempts at a final archive that were not clean.
+    `unclean` counts the attempts at a final archive that were not clean. `accepted_losses` is the digest of what
+    `archive` lacks and a person accepted as lost.
     """
 
     reason: str
     requested_at: str
     attempt: int = 0
     unclean: int = 0
+    accepted_losses: str | None = None
     archive: Archive | None = None
     provisional: Archive | None = None
     unknown: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)

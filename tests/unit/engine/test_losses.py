@@ -84,9 +84,12 @@ def test_an_archive_counts_that_lacks_what_was_accepted(
     with pytest.raises(UncleanArchiveError):
         engine.archive(IDENTITY)
     assert accept(engine, "--yes") == 0
+    accepted = Directories(engine.storage).accepted_losses(IDENTITY.uid)
     record = engine.archive(IDENTITY)
     assert record.phase is Phase.VERIFIED
     assert record.quarantine is not None
+    assert record.quarantine.accepted_losses == accepted
+    assert engine.find(IDENTITY.uid) == record
     assert record.quarantine.archive is not None
     assert not record.quarantine.archive.clean
     assert engine.remove(IDENTITY).phase is Phase.GONE
@@ -122,7 +125,10 @@ def test_there_is_nothing_to_accept_without_a_kept_archive_or_without_losses(
     engine: StorageEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (frozen(engine) / "f").unlink()
-    assert engine.archive(IDENTITY).phase is Phase.VERIFIED
+    record = engine.archive(IDENTITY)
+    assert record.phase is Phase.VERIFIED
+    assert record.quarantine is not None
+    assert record.quarantine.accepted_losses is None
     assert accept(engine, "--yes") == 1
     assert "has no quarantine that waits for an archive" in capsys.readouterr().err
 
