@@ -129,6 +129,18 @@ _VERIFICATION: Final = (
             "source_fd if summary.clean else None",
             _UNIT + "test_losses.py::"
             "test_a_source_that_changes_meanwhile_is_kept_though_its_losses_are_accepted"),
+    _mutant("an attribute that cannot be read counts as removed", "archive.source._is_gone",
+            "return os.fsdecode(name) not in os.listxattr(where)", "return True",
+            _UNIT + "test_archive_races.py::"
+            "test_an_attribute_that_is_listed_and_cannot_be_read_is_told_and_the_others_are_kept"),
+    _mutant("attributes end where the kernel's list does", "archive.source._xattr_names",
+            "return list_long(fd, beside_fd, _XATTRS_MAX)", "return []",
+            _UNIT + "test_long_attributes.py::test_such_a_source_is_archived_whole"),
+    _mutant("the time of a place where a subvolume was is compared", "subvolumes.is_stub",
+            "return found.st_ino", "return False and found.st_ino",
+            _UNIT + "test_subvolumes.py::test_where_another_subvolume_was_has_no_time_that_could_change"),
+    _mutant("read-only subvolumes stay so", "subvolumes.make_writable", "if flags & _READ_ONLY:", "if False:",
+            _UNIT + "test_subvolumes.py::test_what_is_in_subvolumes_is_in_the_archive_and_then_gone"),
     _mutant("unclean archive is taken for a clean one", "engine.archive",
             "if committed.archive.clean or committed.accepted:", "if True:",
             "source is written to while it is archived"),
