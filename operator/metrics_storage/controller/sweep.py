@@ -89,12 +89,12 @@ class Sweep:
                 self._conclude_if_late(body)
                 continue
             resource = StorageResource(body)
+            if resource.is_flagged and resource.phase != "Quarantined":
+                self._beside(uid, self._reconciler.resume, body)
+                continue
             if not resource.finalized:
                 if self._is_late(body, "creationTimestamp"):
                     self._beside(uid, self._reconciler.take_over, body)
-                continue
-            if resource.is_flagged and resource.phase != "Quarantined":
-                self._beside(uid, self._reconciler.resume, body)
                 continue
             try:
                 await self._reconciler.look_after(body, bound=is_bound(claims.get(uid), volumes.get(uid)))

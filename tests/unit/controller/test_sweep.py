@@ -130,8 +130,13 @@ def test_who_waits_for_a_person_is_counted(world: World, sweep: Sweep, kind: str
     assert sweep.stalled == stalled
 
 
+@pytest.mark.parametrize("finalizers", [[FINALIZER], []])
 @pytest.mark.parametrize(("phase", "resumed"), [("Quarantining", 1), ("Failed", 1), ("Quarantined", 0)])
-def test_a_quarantine_is_looked_at_until_it_is_done(world: World, sweep: Sweep, phase: str, resumed: int) -> None:
+def test_a_quarantine_is_looked_at_until_it_is_done(
+    world: World, sweep: Sweep, phase: str, resumed: int, finalizers: list[str]
+) -> None:
+    world.finalizers = finalizers
+
     async def once() -> None:
         await sweep.once()
         await asyncio.sleep(0)
