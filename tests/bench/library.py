@@ -5,7 +5,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,7 @@ from metrics_storage.storage import FilesystemStorageManager
 
 _OWNER: Final = f"{os.getuid()}:{os.getgid()}"
 _ROUNDS: Final = 5
+_COLLECTED: Final = 100
 
 
 def measure(many: int) -> None:
@@ -28,10 +29,12 @@ def measure(many: int) -> None:
         one = _costs(manager, base, numbers)
         _provide(base, quarantine, many)
         others = _costs(manager, base, numbers)
+        collecting = _timed(_collect, manager)
     print(f"library: milliseconds with one storage, with {many:,} more, and the ratio")
     for call, cost in one.items():
         print(f"  {call:9} {cost:8.2f} {others[call]:8.2f} {others[call] / cost:6.1f}")
     ratio = others["list_all"] / others["iterdir"]
+    print(f"  a collector lists all and deletes {_COLLECTED} of them in {collecting:.0f} ms")
     print(f"  list_all takes {ratio:.1f} times as long as iterdir with stat of the same {many:,} directories")
 
 
@@ -44,6 +47,11 @@ def _costs(manager: FilesystemStorageManager, base: Path, numbers: Iterator[int]
         "iterdir": min(_timed(lambda: [path.stat() for path in (base / "local").iterdir()]) for _ in names),
         "delete": min(_timed(manager.delete, name) for name in names),
     }
+
+
+def _collect(manager: FilesystemStorageManager) -> None:
+    for storage in islice(manager.list_all(), _COLLECTED):
+        manager.delete(storage.runner_name)
 
 
 def _timed(call: Callable[..., object], *arguments: object) -> float:
