@@ -76,6 +76,7 @@ class FilesystemStorageManager:
             with self._volumes.working(initialise=True) as work:
                 if work.records.may_be_unfinished:
                     _finish_removals(work, work.records.beside(runner_name))
+                    work.records.may_be_unfinished = False
                 for record in _finish_removals(work, work.records.every(runner_name)):
                     raise CreateMetricsStorageError(
                         f"storage of runner {runner_name!r} exists already{_advice(work.records, record)}"

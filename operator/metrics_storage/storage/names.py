@@ -8,7 +8,7 @@ so that a call that was killed, or another version that wrote to the journal, is
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from metrics_storage.engine import durable
@@ -32,34 +32,34 @@ class Names:
     def begin(self) -> bool:
         """Begin to work on the volume. Returns whether something may be left from an earlier call."""
         stamp, _, unfinished = self._read(_STAMP).partition(" ")
-        self.complete = stamp == self._journal_stamp()
-        try:
-            durable.make_directory(_DIRECTORY, self._private_fd, 0o700, like=self._private_fd)
-            with durable.opened_directory(_DIRECTORY, self._private_fd) as fd:
-                _unlink(_STAMP, fd)
-        except OSError:
-            self.complete = False
+        self.complete = stamp == self.journal_stamp()
+        self._change(lambda fd: _unlink(_STAMP, fd))
         return not self.complete or bool(unfinished)
 
     def rebuild(self, identities: Iterable[Identity], nameless: Iterable[str]) -> None:
         """Make the index of all lives. `nameless` are uids whose entry cannot be read now; any name may be theirs."""
+        with contextlib.suppress(OSError):
+            durable.make_directory(_DIRECTORY, self._private_fd, 0o700, like=self._private_fd)
         lives: dict[str, list[str]] = {}
         for identity in identities:
             lives.setdefault(identity.name, []).append(identity.uid)
-        with self._changing() as fd:
+
+        def write_all(fd: int) -> None:
             for name in os.listdir(fd):
                 os.unlink(name, dir_fd=fd)
             for name, uids in lives.items():
                 _write(name, uids, fd)
             _write(_NAMELESS, list(nameless), fd)
-            self.complete = True
 
-    def end(self, *, finished: bool) -> None:
-        """Say that the index is complete, and whether the work was finished."""
+        self.complete = True
+        self._change(write_all)
+
+    def end(self, *, unfinished: bool) -> None:
+        """Say that the index is complete, and whether something may be left to finish."""
         if self.complete:
             with contextlib.suppress(OSError), durable.opened_directory(_DIRECTORY, self._private_fd) as fd:
                 os.fsync(fd)  # Never the stamp without what it speaks of.
-                os.symlink(f"{self._journal_stamp()} {'' if finished else _UNFINISHED}", _STAMP, dir_fd=fd)
+                os.symlink(f"{self.journal_stamp()} {_UNFINISHED if unfinished else ''}", _STAMP, dir_fd=fd)
 
     def uids(self, runner_name: str) -> list[str]:
         """The lives that may be of a name, as far as they are known here."""
@@ -67,21 +67,19 @@ class Names:
 
     def add(self, identity: Identity) -> None:
         """Give a name one more life."""
-        with self._changing() as fd:
-            _write(identity.name, [*self._read(identity.name).split(), identity.uid], fd)
+        self._change(lambda fd: _write(identity.name, [*_uids(identity.name, fd), identity.uid], fd))
 
     def remove(self, identity: Identity) -> None:
         """Forget a life that has no journal entry any more."""
-        with self._changing() as fd:
-            uids = self._read(identity.name).split()
-            _write(identity.name, [uid for uid in uids if uid != identity.uid], fd)
+        self._change(
+            lambda fd: _write(identity.name, [uid for uid in _uids(identity.name, fd) if uid != identity.uid], fd)
+        )
 
-    @contextlib.contextmanager
-    def _changing(self) -> Iterator[int]:
-        """The directory of the index, which is not complete any more where a change fails, as on a full volume."""
+    def _change(self, do: Callable[[int], None]) -> None:
+        """Do something in the directory of the index, which is not complete any more where that fails."""
         try:
             with durable.opened_directory(_DIRECTORY, self._private_fd) as fd:
-                yield fd
+                do(fd)
         except OSError:
             self.complete = False
 
@@ -93,9 +91,17 @@ class Names:
         except OSError:
             return ""
 
-    def _journal_stamp(self) -> str:
+    def journal_stamp(self) -> str:
+        """What changes with every entry of the journal that is written or removed."""
         found = os.stat("journal", dir_fd=self._private_fd, follow_symlinks=False)
         return f"{found.st_ino}:{found.st_mtime_ns}"
+
+
+def _uids(name: str, fd: int) -> list[str]:
+    try:
+        return os.readlink(name, dir_fd=fd).split()
+    except FileNotFoundError:
+        return []
 
 
 def _write(name: str, uids: list[str], fd: int) -> None:

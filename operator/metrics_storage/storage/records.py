@@ -44,7 +44,7 @@ class Records:
         self._directories = Directories(volume, adopting=True)
         self._names = Names(volume)
         self.may_be_unfinished = True
-        """Whether an earlier call may have left something; known while working."""
+        """Whether something may be left of this or an earlier call; known while working, for the next call to know."""
 
     def every(self, runner_name: str | None = None) -> Iterator[Record]:
         """All lives, or those of one name; an entry that cannot be read is logged, kept and left out."""
@@ -61,12 +61,14 @@ class Records:
             uids = set(self._journal.uids())
             identities = [record.identity for record in self._read_all(uids)]
             self._names.rebuild(identities, uids.difference(identity.uid for identity in identities))
-        finished = False
+        before = self._names.journal_stamp()
         try:
             yield
-            finished = True
+        except BaseException:
+            self.may_be_unfinished |= self._names.journal_stamp() != before
+            raise
         finally:
-            self._names.end(finished=finished)
+            self._names.end(unfinished=self.may_be_unfinished)
 
     def begin(self, identity: Identity) -> None:
         """Know of a life before its journal entry is written."""

@@ -17,7 +17,12 @@ from metrics_storage.engine.engine import StorageEngine
 from metrics_storage.engine.volume import Role, Volume
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.spec import StorageSpec
-from metrics_storage.storage import CreateMetricsStorageError, FilesystemStorageManager, GetMetricsStorageError
+from metrics_storage.storage import (
+    CreateMetricsStorageError,
+    DeleteMetricsStorageError,
+    FilesystemStorageManager,
+    GetMetricsStorageError,
+)
 
 OWNER = f"{os.getuid()}:{os.getgid()}"
 
@@ -135,14 +140,19 @@ def test_an_entry_that_was_unreadable_and_is_restored_in_place_has_its_name(
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EPERM])
+@pytest.mark.parametrize("directory", [True, False])
 def test_without_room_for_an_index_everything_is_looked_through(
-    manager: FilesystemStorageManager, monkeypatch: pytest.MonkeyPatch, code: int
+    manager: FilesystemStorageManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, directory: bool
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(code, os.strerror(code))
 
     manager.create("before")
     monkeypatch.setattr(os, "symlink", refuse)
+    if not directory:
+        names = tmp_path / "base" / ".metrics-storage" / "names"
+        shutil.rmtree(names)
+        names.touch()
     manager.create("after")
     for name in ("before", "after"):
         assert manager.get(name).runner_name == name
@@ -150,3 +160,33 @@ def test_without_room_for_an_index_everything_is_looked_through(
             manager.create(name)
         manager.delete(name)
     assert not list(manager.list_all())
+
+
+def test_what_a_failed_call_left_is_removed_by_the_next_creation_whatever_came_between(
+    manager: FilesystemStorageManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    for name in ("left", "between"):
+        manager.create(name)
+    with monkeypatch.context() as patch:
+        patch.setattr("metrics_storage.engine.directories.remove_tree", fail)
+        with pytest.raises(DeleteMetricsStorageError):
+            manager.delete("left")
+    manager.delete("between")
+    trash = tmp_path / "base" / ".metrics-storage" / "trash"
+    assert list(trash.iterdir())
+    manager.create("next")
+    assert not list(trash.iterdir())
+    assert len(list(journal(tmp_path).iterdir())) == 1
+
+
+def test_a_call_that_changed_nothing_costs_the_next_one_nothing(
+    manager: FilesystemStorageManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager.create("there")
+    with pytest.raises(CreateMetricsStorageError, match="exists already"):
+        manager.create("there")
+    monkeypatch.setattr("metrics_storage.engine.journal.Journal.uids", lambda _: pytest.fail("all were looked at"))
+    manager.create("next")
