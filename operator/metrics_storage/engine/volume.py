@@ -187,6 +187,7 @@ class Volume:
         """Descriptor of the lock file, locked."""
         fd = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=private_fd)
         try:
+            durable.give(fd, private_fd)
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:
             holder = os.pread(fd, 1024, 0).decode(errors="replace").strip() or "an unknown process"
@@ -194,7 +195,6 @@ class Volume:
             if exc.errno not in (errno.EAGAIN, errno.EACCES):
                 raise VolumeError(f"{self.role} volume {self.path} cannot be locked: {exc.strerror}") from exc
             raise VolumeLockedError(f"{self.role} volume {self.path} is in use by {holder}") from exc
-        durable.give(fd, private_fd)
         since = datetime.now(UTC).isoformat(timespec="seconds")
         with contextlib.suppress(OSError):  # Only for the message of whoever waits; the volume may be full.
             os.ftruncate(fd, 0)

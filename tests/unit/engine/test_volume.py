@@ -1,5 +1,6 @@
 """A volume is ours only with its marker, and never confused with an empty directory."""
 
+import errno
 import json
 import os
 import shutil
@@ -121,6 +122,24 @@ def test_a_second_lock_says_who_has_the_first_and_succeeds_when_it_ends(tmp_path
             with pytest.raises(VolumeLockedError, match=rf"in use by pid {os.getpid()} on "):
                 second.lock()
         second.lock()
+
+
+@pytest.mark.parametrize("call", ["fstat", "fchown"])
+def test_a_lock_that_cannot_be_given_to_its_owner_is_not_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    if os.getuid() != 0:
+        pytest.skip("nobody but root gives files to others")
+    with Volume(tmp_path, Role.STORAGE, initialise=True) as volume:
+        os.chown(tmp_path / ".metrics-storage", 12345, 12345)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, fail)
+            with pytest.raises(VolumeError, match="cannot be locked"):
+                volume.lock()
+        volume.lock()
 
 
 def test_what_a_predecessor_wrote_until_the_lock_is_flushed_before_anything_is_concluded(
