@@ -607,28 +607,6 @@ def test_processes_that_create_one_name_make_one_storage(base: Path, quarantine:
     assert names(FilesystemStorageManager(base, quarantine)) == ["runner-0", "runner-1", "runner-2", "shared"]
 
 
-def test_calls_for_one_name_read_no_entry_of_another(
-    manager: FilesystemStorageManager, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for number in range(20):
-        manager.create(f"other-{number}")
-    read: list[str] = []
-    real = Journal.read
-
-    def counting(self: Journal, uid: str) -> Record | None:
-        record = real(self, uid)
-        read.append(record.identity.name if record else uid)
-        return record
-
-    monkeypatch.setattr(Journal, "read", counting)
-    filled(manager)
-    manager.get("runner-0")
-    manager.delete("runner-0")
-    filled(manager)
-    manager.move_to_quarantine("runner-0")
-    assert not [name for name in read if name.startswith("other-")]
-
-
 def test_names_that_begin_alike_and_names_that_are_cut_are_told_apart(manager: FilesystemStorageManager) -> None:
     every = ["r", "r-1", "r-10", "a" * 250, "a" * 251]
     for name in every:

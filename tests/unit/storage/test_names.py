@@ -48,10 +48,12 @@ def journal(root: Path) -> Path:
 
 
 def test_a_call_for_one_name_reads_no_entries_of_others(
-    manager: FilesystemStorageManager, monkeypatch: pytest.MonkeyPatch
+    manager: FilesystemStorageManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(30):
         manager.create(f"runner-{number}")
+    others = set(os.listdir(journal(tmp_path)))
+    assert len(others) == 30
     read: list[str] = []
     original = durable.read_file
 
@@ -65,7 +67,8 @@ def test_a_call_for_one_name_reads_no_entries_of_others(
     calls: list[Callable[[str], object]] = [manager.create, manager.get, manager.move_to_quarantine]
     for call in (*calls, manager.create, manager.delete):
         call("another")
-        assert len(set(read)) <= 1
+        assert len(set(read)) == 1
+        assert not others & set(read)
         read.clear()
 
 
