@@ -86,10 +86,14 @@ class Claims:
 
     def _is_our_volume(self, volume: Mapping[str, Any], identity: Identity) -> bool:
         """Whether a volume of the name points at our directory; its labels may have been taken away."""
-        source = volume["spec"].get(self.template.kind) or {}
-        return _label(volume) == identity.uid or source.get("path") == self.template.path(
-            f"{identity.namespace}/{identity.directory_name}"
-        )
+        labels = volume["metadata"].get("labels") or {}
+        path = self.template.path(f"{identity.namespace}/{identity.directory_name}")
+        return labels.get(UID_LABEL) == identity.uid or self._path_of(volume) == path
+
+    def _path_of(self, volume: Mapping[str, Any]) -> str | None:
+        """Where a volume points, None where it is of another kind than ours."""
+        path: str | None = (volume["spec"].get(self.template.kind) or {}).get("path")
+        return path
 
     async def _is_ours(self, claim: Mapping[str, Any], identity: Identity) -> bool:
         """Whether a claim mounts our directory: its owner says so, or our volume, which no tenant can edit."""
@@ -133,11 +137,10 @@ class Claims:
             volume = await self._api.get(VOLUMES, identity.volume_name)
         if volume is None:
             raise KubernetesError(f"volume {identity.volume_name} came and went")
-        kind = self.template.kind
-        if (volume["spec"].get(kind) or {}).get("path") != wanted["spec"][kind]["path"]:
+        if self._path_of(volume) != self._path_of(wanted):
             raise ConflictError(
                 f"volume {identity.volume_name} exists, but does not point at this MetricsStorage's directory "
-                f"{wanted['spec'][kind]['path']}: delete that volume and the claim, and both are made anew"
+                f"{self._path_of(wanted)}: delete that volume and the claim, and both are made anew"
             )
         is_labelled = wanted["metadata"]["labels"].items() <= (volume["metadata"].get("labels") or {}).items()
         is_aimed = volume["spec"].get("claimRef", {}).get("uid") == claim_uid
@@ -170,11 +173,6 @@ class Claims:
         if claim.get("status", {}).get("phase") != "Bound":
             status = builders.build_bound_claim_status(spec, claim["metadata"]["uid"])
             await self._api.patch(CLAIMS, identity.name, status, identity.namespace, subresource="status")
-
-
-def _label(volume: Mapping[str, Any]) -> str | None:
-    label: str | None = (volume["metadata"].get("labels") or {}).get(UID_LABEL)
-    return label
 
 
 def _held(item: Mapping[str, Any]) -> str:
