@@ -74,13 +74,14 @@ class FilesystemStorageManager:
             check_name(NAMESPACE, runner_name)
             self._volumes.make()
             with self._volumes.working(initialise=True) as work:
-                if work.records.may_be_unfinished:
-                    _finish_removals(work, work.records.beside(runner_name))
-                    work.records.may_be_unfinished = False
-                for record in _finish_removals(work, work.records.every(runner_name)):
-                    raise CreateMetricsStorageError(
-                        f"storage of runner {runner_name!r} exists already{_advice(work.records, record)}"
-                    )
+                look = work.records.beside if work.records.may_be_unfinished else work.records.every
+                found = _finish_removals(work, look(runner_name))
+                work.records.may_be_unfinished = False
+                for record in found:
+                    if record.identity.name == runner_name:
+                        raise CreateMetricsStorageError(
+                            f"storage of runner {runner_name!r} exists already{_advice(work.records, record)}"
+                        )
                 return self._provision(work, Identity(NAMESPACE, runner_name, str(uuid.uuid4())))
 
     def list_all(self) -> Iterator[MetricsStorage]:
