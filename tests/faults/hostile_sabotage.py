@@ -14,8 +14,11 @@ from metrics_storage.engine.volume import Volume
 
 
 def _follow_links() -> None:
+    """Only what is opened to be read follows: a handle that does sees another file without any race."""
+
     def open_anything(dir_fd: int, name: bytes, flags: int) -> int:
-        return os.open(name, flags & ~os.O_NOFOLLOW, dir_fd=dir_fd)
+        follow = 0 if flags & os.O_PATH else os.O_NOFOLLOW
+        return os.open(name, flags & ~follow, dir_fd=dir_fd)
 
     _replace(tree, "open_beneath", open_anything)
     _replace(source, "open_beneath", open_anything)
