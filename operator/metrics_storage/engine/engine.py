@@ -201,7 +201,13 @@ class StorageEngine:
             )
             return self._journal.write(replace(record, phase=Phase.VERIFIED, quarantine=done))
         provisional = replace(quarantine, attempt=committed.attempt, provisional=committed.archive)
-        raise self._count_unclean(replace(record, quarantine=provisional), "; ".join(committed.problems))
+        problems = "; ".join(committed.problems)
+        if losses:
+            problems += " (not what was accepted as lost: what is lost now has to be looked at and accepted anew)"
+        error = self._count_unclean(replace(record, quarantine=provisional), problems)
+        if losses:
+            self._directories.drop_release(identity.uid)
+        raise error
 
     @_leaving_doubt
     def snapshot(self, identity: Identity, progress: Progress | None = None) -> Record:

@@ -79,7 +79,8 @@ class QuarantineStore:
         """Archive a frozen directory; `losses` is the digest of what a person accepted as lost.
 
         An archive that was committed by an attempt whose end was not recorded is verified again and taken.
-        One with `clean` false is committed once, so that something is safe while the source is tried again.
+        One with `clean` false is committed once, so that something is safe while the source is tried again, and
+        once more for every word of a person that what is lost now does not agree with: a person has to see that.
 
         Raises:
             VolumeFullError: no room; nothing was committed.
@@ -159,7 +160,7 @@ class QuarantineStore:
 
     def _left_behind(self, record: Record, attempt: int, progress: Progress | None) -> Archive | None:
         """An archive that is not clean, complete, and not recorded; None where there is none or another is recorded."""
-        if attempt < 1 or (record.quarantine and record.quarantine.provisional):
+        if attempt < 1 or _has_unclean(record):
             return None
         archive = self._verified(record.identity, attempt, None, progress)
         return None if archive is None or archive.clean else archive
@@ -211,8 +212,12 @@ class QuarantineStore:
                     summary = write_archive(source_fd, archive_fd, manifest_fd, header, progress=progress)
                 accepted = losses is not None and summary.losses == losses
                 final = summary.clean or accepted
-                if not final and self._has_unclean(record, attempt - 1, progress):
-                    raise UncleanArchiveError("; ".join(summary.problems))
+                if not final and not provisional:
+                    if earlier := self._left_behind(record, attempt - 1, progress):
+                        _discard(aside, incoming)
+                        return Committed(earlier, attempt - 1, summary.problems)
+                    if _has_unclean(record) and not (losses and summary.losses):
+                        raise UncleanArchiveError("; ".join(summary.problems))
                 verified = _verify(aside, incoming, source_fd if final else None, progress, summary)
                 durable.make_directory(identity.namespace, self._volume.fd, 0o700, like=self._volume.private_fd)
                 names = identity.archive_names(attempt)
@@ -224,10 +229,6 @@ class QuarantineStore:
                 _discard(aside, incoming)
                 raise
         return Committed(_archive(_path(identity, attempt), verified), attempt, summary.problems, accepted)
-
-    def _has_unclean(self, record: Record, attempt: int, progress: Progress | None) -> bool:
-        recorded = record.quarantine is not None and record.quarantine.provisional is not None
-        return recorded or self._left_behind(record, attempt, progress) is not None
 
     def _header(self, record: Record, attempt: int, provisional: bool) -> Header:
         quarantine = record.quarantine
@@ -244,6 +245,11 @@ class QuarantineStore:
             created_at=_now(),
             software={"metrics-storage-operator": __version__, "python": platform.python_version()},
         )
+
+
+def _has_unclean(record: Record) -> bool:
+    """Whether an archive that is not clean is recorded."""
+    return record.quarantine is not None and record.quarantine.provisional is not None
 
 
 def _verify(

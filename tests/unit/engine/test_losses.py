@@ -99,16 +99,22 @@ def test_an_archive_counts_that_lacks_what_was_accepted(
     assert not os.listdir(engine.storage.path / ".metrics-storage" / "released")
 
 
-def test_what_was_not_accepted_keeps_the_source(engine: StorageEngine) -> None:
+def test_what_was_not_accepted_keeps_the_source_and_is_shown_once(
+    engine: StorageEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
     accept(engine, "--yes")
     spoil(frozen(engine) / "g")
-    with pytest.raises(UncleanArchiveError):
+    with pytest.raises(UncleanArchiveError, match="not what was accepted as lost"):
         engine.archive(IDENTITY)
     assert (frozen(engine) / "g").exists()
-    (frozen(engine) / "f").unlink()
-    with pytest.raises(UncleanArchiveError):
-        engine.archive(IDENTITY)
-    assert len(archives(engine)) == 1
+    for _ in range(2):
+        with pytest.raises(UncleanArchiveError):
+            engine.archive(IDENTITY)
+    assert len(archives(engine)) == 2
+    capsys.readouterr()
+    assert accept(engine, "--yes") == 0
+    assert "  runner-0/g  [unreadable (extended attributes: E2BIG)]\n" in capsys.readouterr().out
+    assert engine.archive(IDENTITY).phase is Phase.VERIFIED
 
 
 def test_a_source_that_changes_meanwhile_is_kept_though_its_losses_are_accepted(
@@ -154,30 +160,80 @@ def test_every_loss_and_every_error_counts() -> None:
     assert digest(LOST, Entry(b"runner-0/z", 1, "file", stored=True)) == digest(LOST)
 
 
-def test_a_loss_that_grew_after_it_was_accepted_keeps_the_source(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real, bad = os.pread, [range(8192, 8193)]
+@pytest.fixture
+def bad(monkeypatch: pytest.MonkeyPatch) -> list[range]:
+    """Where nothing can be read, as offsets in every file; empty at first."""
+    real, bad = os.pread, list[range]()
 
     def failing(fd: int, length: int, offset: int) -> bytes:
         if any(offset <= where.stop - 1 and where.start < offset + length for where in bad):
             raise OSError(errno.EIO, "Input/output error")
         return real(fd, length, offset)
 
+    monkeypatch.setattr(os, "pread", failing)
+    return bad
+
+
+@pytest.fixture
+def latched(tmp_path: Path) -> Iterator[StorageEngine]:
+    """A directory with one file, which waits for its archive."""
     with engine_below(tmp_path) as engine:
         engine.ensure(IDENTITY, StorageSpec(owner=f"{os.getuid()}:{os.getgid()}"))
-        (engine.storage.path / IDENTITY.namespace / IDENTITY.directory_name / "f").write_bytes(b"e" * 600_000)
+        live(engine).write_bytes(b"e" * 600_000)
         engine.latch(IDENTITY, "bad", NOW)
-        monkeypatch.setattr(os, "pread", failing)
-        with pytest.raises(UncleanArchiveError, match=r"f: unreadable \(EIO\)"):
-            engine.archive(IDENTITY)
-        assert accept(engine, "--yes") == 0
-        bad[0] = range(600_000)
+        yield engine
+
+
+def live(engine: StorageEngine) -> Path:
+    return engine.storage.path / IDENTITY.namespace / IDENTITY.directory_name / "f"
+
+
+def test_a_loss_that_grew_after_it_was_accepted_keeps_the_source(latched: StorageEngine, bad: list[range]) -> None:
+    bad.append(range(8192, 8193))
+    with pytest.raises(UncleanArchiveError, match=r"f: unreadable \(EIO\)"):
+        latched.archive(IDENTITY)
+    assert accept(latched, "--yes") == 0
+    bad[0] = range(600_000)
+    with pytest.raises(UncleanArchiveError, match="accepted anew"):
+        latched.archive(IDENTITY)
+    assert (frozen(latched) / "f").exists()
+    bad[0] = range(8192, 8193)
+    with pytest.raises(UncleanArchiveError):
+        latched.archive(IDENTITY)
+    assert Directories(latched.storage).accepted_losses(IDENTITY.uid) is None
+
+
+def test_what_the_first_archive_lacks_can_be_accepted_though_its_end_was_not_recorded(
+    latched: StorageEngine, bad: list[range], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad.append(range(600_000))
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr(StorageEngine, "_count_unclean", die)
+        with pytest.raises(KeyboardInterrupt):
+            latched.archive(IDENTITY)
+    with pytest.raises(UncleanArchiveError):
+        latched.archive(IDENTITY)
+    assert len(archives(latched)) == 1
+    assert accept(latched, "--yes") == 0
+    assert latched.archive(IDENTITY).phase is Phase.VERIFIED
+
+
+def test_losses_in_a_file_that_grew_after_its_snapshot_can_be_accepted(
+    latched: StorageEngine, bad: list[range]
+) -> None:
+    bad.append(range(600_000))
+    latched.snapshot(IDENTITY)
+    with live(latched).open("ab") as file:
+        file.write(b"more")
+    for _ in range(2):
         with pytest.raises(UncleanArchiveError):
-            engine.archive(IDENTITY)
-        assert (frozen(engine) / "f").exists()
-        bad[0] = range(8192, 8193)
-        assert engine.archive(IDENTITY).phase is Phase.VERIFIED
+            latched.archive(IDENTITY)
+        assert accept(latched, "--yes") == 0
+    assert latched.archive(IDENTITY).phase is Phase.VERIFIED
 
 
 def test_a_directory_that_cannot_be_listed_to_its_end_is_never_accepted() -> None:

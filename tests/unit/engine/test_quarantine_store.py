@@ -12,7 +12,7 @@ from metrics_storage.engine import quarantine
 from metrics_storage.engine.archive.writer import ArchiveSummary, write_archive
 from metrics_storage.engine.quarantine import QuarantineStore
 from metrics_storage.engine.volume import Role, Volume
-from metrics_storage.errors import ArchiveCorruptError, UncleanArchiveError
+from metrics_storage.errors import ArchiveCorruptError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Quarantine, Record
 from metrics_storage.model.spec import StorageSpec
@@ -63,10 +63,12 @@ def test_an_unclean_archive_whose_end_was_not_recorded_is_not_written_again_and_
         return write_archive(source_fd, archive_fd, manifest_fd, replace(header, provisional=True), **named)
 
     monkeypatch.setattr(quarantine, "write_archive", write)
-    assert not store.commit(source, RECORD).archive.clean
-    with pytest.raises(UncleanArchiveError):
-        store.commit(source, RECORD)
+    first = store.commit(source, RECORD)
+    again = store.commit(source, RECORD)
+    assert not first.archive.clean
+    assert (again.attempt, again.archive.sha256, again.problems) == (1, first.archive.sha256, first.problems)
     assert len(committed(tmp_path)) == 1
+    assert not list(tmp_path.glob("quarantine/.metrics-storage/incoming/*"))
 
 
 @pytest.mark.parametrize("digest", ["archive_sha256", "manifest_sha256"])
