@@ -66,10 +66,17 @@ class Proof:
                     points += campaign.second_deaths(life, calls, 3)
             for life, world in product(LIVES if self._full else ("quarantine",), (campaign.LINKING, campaign.FULL)):
                 points += campaign.deaths(life, campaign.scout(zygote, self._root, life, world=world), world=world)
+            for life in LIVES if self._full else ("quarantine",):
+                points += self._deaths_beside_subvolumes(zygote, life)
             self._try_points(points)
             print("  the same through strace, which sees with other eyes", flush=True)
             for kind, found in stracing.attempt_all(zygote, self._root, every=1 if self._full else 6):
                 self._add(kind, found)
+
+    def _deaths_beside_subvolumes(self, zygote: Zygote, life: str) -> Iterator[Point]:
+        with images.Image(self._root / "scouted", images.BTRFS) as image:
+            calls = campaign.scout(zygote, image.root, life, subvolumes=True)
+        yield from campaign.deaths(life, calls, system=images.BTRFS)
 
     def errors(self) -> None:
         """Every error at every call that changes disk, and errors of calls that read."""
@@ -90,8 +97,6 @@ class Proof:
 
     def power(self) -> None:
         """Power cuts on both file systems."""
-        if missing := images.missing_tools():
-            raise FileNotFoundError(f"not installed: {', '.join(missing)} (packages e2fsprogs, xfsprogs, mount)")
         points: list[Point] = []
         with Zygote() as zygote:
             for life in LIVES if self._full else ("quarantine",):
@@ -147,9 +152,10 @@ class Proof:
     def _try_points(self, points: Iterable[Point]) -> None:
         by_kind: dict[str, list[Point]] = {}
         for point in points:
-            by_kind.setdefault(f"{point.kind} {point.system}".strip(), []).append(point)
+            kind = "torn writes" if point.kind == "torn" else f"{point.kind}s"
+            by_kind.setdefault(f"{kind} on {point.system}" if point.system else kind, []).append(point)
         for kind, chosen in by_kind.items():
-            self._try(f"{kind}s" if kind != "torn" else "torn writes", workers.try_point, chosen)
+            self._try(kind, workers.try_point, chosen)
 
     def _try(self, kind: str, do: Callable[[_Task], list[str]], tasks: Iterable[_Task]) -> None:
         for _, found in workers.in_parallel(self._root, kind, do, tasks, self._jobs):
@@ -174,6 +180,7 @@ def main() -> int:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     try:
         root = isolation.enter("tests.faults", sys.argv[1:])
+        images.require_tools()
     except (PermissionError, FileNotFoundError) as exc:
         print(f"tests.faults: {exc}", file=sys.stderr)
         return 2

@@ -6,7 +6,6 @@ A point is a value that can be sent to another process. Power cuts, which need r
 import contextlib
 import errno
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from tests.faults.calls import FLUSHES, OPENS, READS, RENAMES, Call
 from tests.faults.case import Case
 from tests.faults.checker import Violation
 from tests.faults.events import Answer, Event, Kind, Moment
+from tests.faults.images import BTRFS
 from tests.faults.lives import LIVES
 from tests.faults.supervisor import Zygote
 
@@ -45,7 +45,7 @@ class Point:
     world: str = ""
     """Kind of volumes, out of `WORLDS`."""
     system: str = ""
-    """Kind of the file system that loses power."""
+    """Kind of the file system that loses power, or on which the runner makes subvolumes."""
 
     def __str__(self) -> str:
         words = [
@@ -59,14 +59,16 @@ class Point:
         return " ".join(word for word in words if word)
 
 
-def scout(zygote: Zygote, place: Path, life: str, *, reading: bool = False, world: str = "") -> list[Call]:
+def scout(
+    zygote: Zygote, place: Path, life: str, *, reading: bool = False, world: str = "", subvolumes: bool = False
+) -> list[Call]:
     """The calls of an undisturbed life."""
-    case = Case(place / "scout", LIVES[life], noreplace=world != LINKING)
+    case = Case(place / "scout", LIVES[life], noreplace=world != LINKING, subvolumes=subvolumes)
     try:
         case.prepare(zygote)
         return case.live(zygote, WORLDS[world], reading=reading).calls
     finally:
-        shutil.rmtree(case.place)
+        case.remove()
 
 
 def undisturbed(zygote: Zygote, place: Path, life: str) -> list[Violation]:
@@ -76,13 +78,13 @@ def undisturbed(zygote: Zygote, place: Path, life: str) -> list[Violation]:
         case.prepare(zygote)
         return case.converge(zygote, gnu_tar=True)
     finally:
-        shutil.rmtree(case.place)
+        case.remove()
 
 
-def deaths(life: str, calls: list[Call], *, world: str = "") -> Iterator[Point]:
+def deaths(life: str, calls: list[Call], *, world: str = "", system: str = "") -> Iterator[Point]:
     """A death before every call and one after the last."""
     for at in range(len(calls) + 1):
-        yield Point("death", life, at, world=world)
+        yield Point("death", life, at, world=world, system=system)
 
 
 def tears(life: str, calls: list[Call]) -> Iterator[Point]:
@@ -139,11 +141,12 @@ def cuts_after_deaths(life: str, calls: list[Call], system: str) -> Iterator[Poi
 
 def attempt(point: Point, zygote: Zygote, place: Path) -> list[Violation]:
     """Try a point in a new directory below `place`, which is removed afterwards."""
-    case = Case(place / "case", LIVES[point.life], noreplace=point.world != LINKING)
+    subvolumes = point.system == BTRFS
+    case = Case(place / "case", LIVES[point.life], noreplace=point.world != LINKING, subvolumes=subvolumes)
     try:
         return _attempt(point, zygote, case)
     finally:
-        shutil.rmtree(case.place)
+        case.remove()
 
 
 def _attempt(point: Point, zygote: Zygote, case: Case) -> list[Violation]:

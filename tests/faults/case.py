@@ -4,6 +4,8 @@ Plays the runner, who fills the directory, and the controller, who remembers wha
 """
 
 import os
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Self
@@ -13,13 +15,14 @@ from tests.faults.checker import History, Subject, Violation, judge, places
 from tests.faults.events import Event, undisturbed
 from tests.faults.footprints import judge_calls
 from tests.faults.ledger import Ledger
-from tests.faults.lives import HOLDER_MODE, MODE, MOVING, NAME, NAMESPACE, OWNER, STRANGER, UIDS, Life
+from tests.faults.lives import BROKEN, HOLDER_MODE, MODE, MOVING, NAME, NAMESPACE, OWNER, STRANGER, UIDS, Life
 from tests.faults.supervisor import Run, Zygote
 
 _BEFORE: Final = 1_600_000_000 * 10**9 + 123_456_789
 """When the runner last wrote, in ns; with a fraction, which plain tar headers cannot hold."""
 
 _PRIVATE: Final = ".metrics-storage"
+_COPY: Final = "read-only copy"
 
 
 class Case:
@@ -33,6 +36,7 @@ class Case:
         volumes: tuple[Path, Path] | None = None,
         durable: Callable[[], None] = lambda: None,
         noreplace: bool = True,
+        subvolumes: bool = False,
     ) -> None:
         """Make the directories.
 
@@ -42,11 +46,13 @@ class Case:
             volumes: directories to make the two volumes of, where they are not to be below `place`.
             durable: makes durable what is not the engine's work; called after that was done.
             noreplace: whether the volumes can rename without replacing.
+            subvolumes: whether they are on btrfs, where the runner makes subvolumes in its directory.
         """
         self.life = life
         self.place = place
         self._durable = durable
         self._noreplace = noreplace
+        self._subvolumes = subvolumes
         self._moved: set[int] = set()
         self._released: set[int] = set()
         self._runs = 0
@@ -57,6 +63,9 @@ class Case:
         subjects = [
             Subject(NAMESPACE, NAME, uid, OWNER, MODE, holder_mode=HOLDER_MODE) for uid in UIDS[: len(life.ends)]
         ]
+        if life.broken:
+            for subject in subjects:
+                subject.broken = BROKEN
         self.history = History(storage, quarantine, subjects)
         self.ledger = Ledger(storage, quarantine)
         (place / "outside" / "secret").write_text("nobody's business")
@@ -84,6 +93,13 @@ class Case:
                 self.watch(path)
         self.watch(self.place / "outside")
         self._durable()
+
+    def remove(self) -> None:
+        """Remove all of it."""
+        if self._subvolumes:
+            for copy in self.place.rglob(_COPY):
+                _btrfs("property", "set", copy, "ro", "false")
+        shutil.rmtree(self.place)
 
     def watch(self, path: Path) -> None:
         """From now on, this belongs to somebody else."""
@@ -132,6 +148,8 @@ class Case:
             return
         root = self.history.storage / subject.namespace / subject.title
         _write_content(root, self.place / "outside")
+        if self._subvolumes:
+            _make_subvolumes(root)
         self.settle(who)
 
     def settle(self, who: int = 0) -> None:
@@ -151,6 +169,7 @@ class Case:
             "released": sorted(self._released),
             "reason": f"reason of run {self._runs}",
             "tries": tries,
+            "broken": self.life.broken,
         }
 
     def hear(self, message: dict[str, Any]) -> None:
@@ -175,9 +194,23 @@ class Case:
                 subject.archive = subject.archive or quarantine["archive"]
 
 
+def _make_subvolumes(root: Path) -> None:
+    """One with a directory, one in it, and a snapshot of it that nobody may write to."""
+    for name in ("volume", "volume/inner"):
+        _btrfs("subvolume", "create", root / name)
+        (root / name / "directory").mkdir()
+        (root / name / "directory" / "trace").write_text(name)
+    _btrfs("subvolume", "snapshot", "-r", root / "volume", root / _COPY)
+
+
+def _btrfs(*arguments: str | Path) -> None:
+    subprocess.run(["btrfs", *arguments], check=True, capture_output=True)
+
+
 def _write_content(root: Path, outside: Path) -> None:
     (root / "metrics.json").write_text('{"state": "failed", "seconds": 12.5')
     (root / "job.log").write_bytes(os.urandom(300_000))
+    (root / BROKEN).write_text("lies where the disk may be broken")
     (root / "empty").touch()
     (root / "nested" / "deeper").mkdir(parents=True)
     (root / "nested" / "deeper" / "trace").write_text("x" * 5_000)

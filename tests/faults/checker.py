@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from tests.faults import evidence, snapshot
 from tests.faults.evidence import Evidence
+from tests.faults.lives import MOVING
 from tests.faults.snapshot import Snapshot
 
 _PRIVATE: Final = ".metrics-storage"
@@ -49,6 +50,8 @@ class Subject:
     """Why it is in quarantine, once the engine said that this is latched."""
     holder_mode: int = 0o711
     """Mode of the namespace's directory that holds it."""
+    broken: str = ""
+    """Path of what cannot be read in it."""
     archive: dict[str, Any] | None = None
     """Path and digests of the archive, once the engine said that it is verified."""
 
@@ -56,6 +59,11 @@ class Subject:
     def title(self) -> str:
         """Name of its live directory."""
         return f"{self.name}_{self.uid}"
+
+    @property
+    def lost(self) -> frozenset[str]:
+        """Paths that an archive may lack: a person said so, or is just saying it."""
+        return frozenset({self.broken} if self.broken and "accept" in self.begun else ())
 
 
 @dataclass(slots=True)
@@ -128,7 +136,7 @@ class _Judgement:
     def _made(self) -> Iterator[Violation]:
         """P9: what was said to be made is there; P5: it is not forgotten while it stands."""
         subject = self._subject
-        resting = "create" in subject.done and not {"archive", "remove", "retain"} & subject.begun
+        resting = "create" in subject.done and not MOVING & subject.begun
         if resting and (self._phase != "Provisioned" or "live" not in self._found):
             yield Violation("P9", f"{subject.title} was made, but is {self._phase or 'unknown'}")
         if "create" in subject.done and self._journal is None and self._found:
@@ -164,13 +172,13 @@ class _Judgement:
         if not whole and self._phase not in _REMOVABLE and not (self._journal is None and "forget" in subject.begun):
             yield Violation("P2", f"{subject.title} is {self._phase}, but {self._describe(problems, content)}")
         for archive in self._archives:
-            if archive.clean and (differing := self._differs(archive, content)):
+            if archive.clean and (differing := archive.problems + evidence.compare(archive, content)):
                 yield Violation("P10", f"{archive.path.name} is called clean, but: {'; '.join(differing[:3])}")
 
     def _journalled(self, archived: list[Evidence]) -> Iterator[Violation]:
         quarantine = self._quarantine
         said = quarantine["archive"] if quarantine else None
-        if said and not said["clean"]:
+        if said and not said["clean"] and not (quarantine and quarantine.get("accepted_losses") and self._subject.lost):
             yield Violation("P1", f"the journal calls an unclean archive, {said['path']}, the one to remove it for")
         if not said:
             yield Violation("P1", f"{self._subject.title} is {self._phase}, but the journal names no archive")
@@ -185,9 +193,10 @@ class _Judgement:
         self._subject.archive = said
 
     def _differs(self, archive: Evidence, content: Snapshot) -> list[str]:
-        problems = archive.problems + evidence.compare(archive, content)
+        lost = self._subject.lost
+        problems = archive.problems + evidence.compare(archive, content, lost=lost)
         if self._gnu_tar and not problems:
-            problems = evidence.extract_with_gnu_tar(archive.path, content)
+            problems = evidence.extract_with_gnu_tar(archive.path, content, lost=lost)
         return problems
 
     def _removal(self) -> Iterator[Violation]:

@@ -8,6 +8,8 @@ that imports the engine; what it may do wrong on purpose is loaded by name (`mut
 
 import contextlib
 import ctypes
+import errno
+import io
 import json
 import os
 import signal
@@ -21,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tests.faults import calls, mutation, seccomp
-from tests.faults.lives import MAKING, MODE, MOVING, NAME, NAMESPACE, OWNER, UIDS, split
+from tests.faults.lives import BROKEN, MAKING, MODE, MOVING, NAME, NAMESPACE, OWNER, UIDS, split
 
 if TYPE_CHECKING:
     from metrics_storage.model.record import Record
@@ -57,6 +59,7 @@ class EngineActor:
             self._stack.enter_context(opening.pop_all())
 
     def act(self, action: str, uid: str, reason: str) -> dict[str, Any]:
+        from metrics_storage.errors import UncleanArchiveError
         from metrics_storage.model.identity import Identity
         from metrics_storage.model.record import Phase
         from metrics_storage.model.spec import StorageSpec
@@ -69,6 +72,10 @@ class EngineActor:
 
         def latch() -> "Record":
             return engine.latch(identity, reason, "2026-01-01T00:00:00Z")
+
+        def archive_in_vain() -> None:
+            with contextlib.suppress(UncleanArchiveError):
+                engine.archive(identity)
 
         def release() -> None:
             if record is None:
@@ -83,6 +90,8 @@ class EngineActor:
             "latch now": latch,
             "snapshot": lambda: engine.snapshot(identity) if latched else record,
             "archive": lambda: engine.archive(identity) if latched else record,
+            "archive in vain": archive_in_vain,
+            "accept": lambda: self._accept(uid) if record and record.must_be_archived else record,
             "remove": lambda: engine.remove(identity),
             "retain": lambda: engine.retain(identity) if untouched else engine.remove(identity),
             "release": release,
@@ -93,6 +102,17 @@ class EngineActor:
         deeds[action]()
         record = engine.find(uid)
         return record.to_json() if record else {}
+
+    def _accept(self, uid: str) -> None:
+        """Say what a person says who has seen what is lost."""
+        from metrics_storage.cli.main import main
+
+        storage, quarantine = map(str, self._paths)
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            command = ["archives", "accept", uid, "--storage-root", storage, "--quarantine-root", quarantine, "--yes"]
+            if main(command):
+                raise RuntimeError(said.getvalue())
 
     def _verify_all(self, uid: str) -> None:
         """Read the archives of a uid again, as an audit does that knows no digest from elsewhere."""
@@ -158,6 +178,8 @@ def live(job: dict[str, Any], channel: socket.socket, *, watched: bool = True) -
         socket.send_fds(channel, [json.dumps({"pid": os.getpid()}).encode() + b"\n"], [listener])
         os.close(listener)
         channel.recv(1)
+    if job["broken"]:
+        _break_disk()
     with ExitStack() as stack:
         storage, quarantine = Path(job["storage"]), Path(job["quarantine"])
         if job["double"]:
@@ -165,6 +187,18 @@ def live(job: dict[str, Any], channel: socket.socket, *, watched: bool = True) -
 
             return life.live(NaiveActor(storage, quarantine))
         return life.live(EngineActor(storage, quarantine, stack))
+
+
+def _break_disk() -> None:
+    """From now on, nothing of `BROKEN` can be read."""
+    real = os.pread
+
+    def pread(fd: int, length: int, offset: int) -> bytes:
+        if os.path.basename(os.readlink(f"/proc/self/fd/{fd}")) == BROKEN:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(fd, length, offset)
+
+    os.pread = pread
 
 
 def _serve(requests: socket.socket) -> None:
@@ -194,9 +228,12 @@ def _import_engine() -> None:
     import gzip
     import tarfile
 
+    import metrics_storage.cli.archives
+    import metrics_storage.cli.main
     import metrics_storage.engine.engine
 
-    _ = (concurrent.futures.thread, encodings.idna, encodings.iso8859_1, gzip, tarfile, metrics_storage.engine.engine)
+    _ = (concurrent.futures.thread, encodings.idna, encodings.iso8859_1, gzip, tarfile)
+    _ = (metrics_storage.engine.engine, metrics_storage.cli.main, metrics_storage.cli.archives)
 
 
 def main() -> None:

@@ -67,20 +67,23 @@ def read(archive: Path) -> Evidence:
     return found
 
 
-def compare(found: Evidence, source: Snapshot) -> list[str]:
-    """What of a source is missing in an archive or differs there, and what is in it that the source never had."""
+def compare(found: Evidence, source: Snapshot, *, lost: frozenset[str] = frozenset()) -> list[str]:
+    """What of a source is missing in an archive or differs there, and what is in it that the source never had.
+
+    Of `lost` nothing need be in the archive, but the manifest has to say that it could not be read.
+    """
     stored = {path: item for path, item in source.items() if item.type not in _NEVER_STORED}
-    problems = differences(stored, found.members, ignoring=("inode", "nlink"))
+    problems = differences(_without(stored, lost), _without(found.members, lost), ignoring=("inode", "nlink"))
     if found.lines or not any("manifest" in problem for problem in found.problems):
         problems += [f"{path!a} is not in the manifest" for path in source.keys() - found.lines.keys()]
         problems += [f"{path!a} is in the manifest only" for path in found.lines.keys() - source.keys()]
         for path in source.keys() & found.lines.keys():
-            problems += _compare_line(path, source[path], found.lines[path])
+            problems += _compare_line(path, source[path], found.lines[path], lost=path in lost)
     return problems
 
 
-def extract_with_gnu_tar(archive: Path, source: Snapshot) -> list[str]:
-    """What GNU tar restores differently from a source."""
+def extract_with_gnu_tar(archive: Path, source: Snapshot, *, lost: frozenset[str] = frozenset()) -> list[str]:
+    """What GNU tar restores differently from a source, but for `lost`."""
     with tempfile.TemporaryDirectory() as aside:
         done = subprocess.run(
             ["tar", "--extract", "--gzip", "--same-owner", "-p", "--file", archive, "--directory", aside],
@@ -89,7 +92,12 @@ def extract_with_gnu_tar(archive: Path, source: Snapshot) -> list[str]:
         if done.returncode:
             return [f"GNU tar: {done.stderr.strip()}"]
         (top,) = Path(aside).iterdir()
-        return [f"GNU tar: {text}" for text in differences(source, take(top), ignoring=("inode",))]
+        restored = _without(take(top), lost)
+        return [f"GNU tar: {text}" for text in differences(_without(source, lost), restored, ignoring=("inode",))]
+
+
+def _without(items: Snapshot, lost: frozenset[str]) -> Snapshot:
+    return {path: item for path, item in items.items() if path not in lost}
 
 
 def _members(data: bytes, problems: list[str]) -> Snapshot:
@@ -156,11 +164,11 @@ def _read_manifest(data: bytes, found: Evidence) -> None:
         found.problems.append(f"manifest and archive differ in {sorted(stored ^ found.members.keys())!a}")
 
 
-def _compare_line(path: str, item: Item, line: dict[str, Any]) -> list[str]:
+def _compare_line(path: str, item: Item, line: dict[str, Any], *, lost: bool) -> list[str]:
     size = item.size if item.type in ("file", "symlink") else 0
     expected = {
         "type": item.type,
-        "status": "ok",
+        "status": "unreadable" if lost else "ok",
         "mode": f"{item.mode:04o}",
         "uid": item.uid,
         "gid": item.gid,
@@ -168,7 +176,7 @@ def _compare_line(path: str, item: Item, line: dict[str, Any]) -> list[str]:
         "size": size,
         "inode": item.inode,
     }
-    if item.type == "file" and "link" not in line:
+    if item.type == "file" and "link" not in line and not lost:
         expected["sha256"] = item.content
     return [
         f"manifest says {name} {line.get(name)!r} of {path!a}, it was {value!r}"

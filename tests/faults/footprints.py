@@ -19,13 +19,13 @@ from tests.faults.supervisor import Run
 _PRIVATE: Final = ".metrics-storage"
 _UID: Final = "[0-9a-f-]{36}"
 _REMOVABLE: Final = re.compile(
-    rf"{re.escape(_PRIVATE)}/(?:trash/{_UID}(?:/.*)?|journal/{_UID}\.json|journal/\.{_UID}\.json\.tmp|released/{_UID}"
+    rf"{re.escape(_PRIVATE)}/(?:trash/{_UID}(?:/.*)?|journal/{_UID}\.json|(?:journal|released)/\.{_UID}\.(?:json|losses)\.tmp|released/{_UID}(?:\.losses)?"
     rf"|incoming/{_UID}\.(?:tar\.gz|manifest\.jsonl)|spares/\d|\.[a-z.]+\.tmp)"
     rf"|{re.escape(_PRIVATE)}\.new[^/]*(?:/\.?[a-z.]+)?|{re.escape(_PRIVATE)}[^/]*/probe(?:/.*)?",
     re.DOTALL,
 )
 _REPLACEABLE: Final = re.compile(
-    rf"{re.escape(_PRIVATE)}[^/]*/(?:journal/{_UID}\.json|released/{_UID}|volume\.json|partner|probe/.*)"
+    rf"{re.escape(_PRIVATE)}[^/]*/(?:journal/{_UID}\.json|released/{_UID}(?:\.losses)?|volume\.json|partner|probe/.*)"
 )
 
 

@@ -1,4 +1,4 @@
-"""File systems that can lose power: ext4 and XFS in sparse files on loop devices, and the ioctl that cuts them off.
+"""File systems in sparse files on loop devices: ext4 and XFS with the ioctl that cuts their power off, and btrfs.
 
 Everything is mounted in the private mount namespace of `isolation`, on files in memory, with loop devices that free
 themselves at unmount: whatever ends this process, nothing is left.
@@ -14,18 +14,24 @@ from types import TracebackType
 from typing import Final, Self
 
 KINDS: Final = ("ext4", "xfs")
+"""Those that can lose power."""
+
+BTRFS: Final = "btrfs"
+"""Which has subvolumes, and no way of cutting its power off."""
+
 _SHUTDOWN: Final = 0x8004587D
 """EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN, _IOR('X', 125, __u32), are one number."""
 
 _NO_LOG_FLUSH: Final = (2).to_bytes(4, "little")
-_SIZES: Final = {"ext4": 64 << 20, "xfs": 300 << 20}
+_SIZES: Final = {"ext4": 64 << 20, "xfs": 300 << 20, BTRFS: 256 << 20}
 """Bytes, sparse; 300 MiB is the least that mkfs.xfs makes."""
 
 _MAKE: Final = {
     "ext4": ["mkfs.ext4", "-q", "-F", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard"],
     "xfs": ["mkfs.xfs", "-q", "-f", "-K"],
+    BTRFS: ["mkfs.btrfs", "-q", "-f", "-K"],
 }
-_OPTIONS: Final = {"ext4": "loop,commit=300", "xfs": "loop"}
+_OPTIONS: Final = {"ext4": "loop,commit=300", "xfs": "loop", BTRFS: "loop"}
 """Nothing may become durable because time passes."""
 
 _LAZY: Final = 2
@@ -33,8 +39,19 @@ _LAZY: Final = 2
 
 def missing_tools() -> list[str]:
     """Programs that this needs and that are not installed."""
-    wanted = ["mkfs.ext4", "mkfs.xfs", "mount", "umount"]
+    wanted = ["mkfs.ext4", "mkfs.xfs", "mkfs.btrfs", "btrfs", "mount", "umount"]
     return [tool for tool in wanted if shutil.which(tool, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is None]
+
+
+def require_tools() -> None:
+    """Find all of them.
+
+    Raises:
+        FileNotFoundError: with what has to be installed.
+    """
+    if missing := missing_tools():
+        packages = "e2fsprogs, xfsprogs, btrfs-progs, mount"
+        raise FileNotFoundError(f"not installed: {', '.join(missing)} (packages {packages})")
 
 
 class Image:

@@ -14,11 +14,14 @@ STRANGER: Final = "9b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"
 
 OWNER: Final = 1000
 MODE: Final = 0o770
+BROKEN: Final = "broken"
+"""Name of a file in every directory; the disk below it is broken in lives that say so."""
+
 HOLDER_MODE: Final = 0o711
 """Of a namespace's directory: runners pass through, and see nobody else."""
 
 MAKING: Final = frozenset({"create", "fill", "measure"})
-MOVING: Final = frozenset({"archive", "remove", "retain"})
+MOVING: Final = frozenset({"archive", "archive in vain", "remove", "retain"})
 """Once one of these was begun for a directory, nobody asks to make it any more."""
 
 
@@ -36,6 +39,8 @@ class Life:
     instead: tuple[str, ...] = ()
     prepared: bool = True
     """Whether the volumes exist already, with a neighbour's files on them."""
+    broken: bool = False
+    """Whether the engine gets EIO where it reads the content of `BROKEN`."""
 
 
 _QUARANTINE: Final = ("create", "fill", "measure", "latch", "archive", "remove", "release", "forget")
@@ -67,6 +72,12 @@ LIVES: Final = {
             "second life",
             (*_QUARANTINE[:-1], *(f"{step}:1" for step in _QUARANTINE), "forget"),
             ("gone", "gone"),
+        ),
+        Life(
+            "accepted loss",
+            ("create", "fill", "latch", "archive in vain", "accept", "archive", "remove", "release", "forget"),
+            ("gone",),
+            broken=True,
         ),
         Life("retain", ("create", "fill", "retain", "release"), ("retained",)),
         Life(

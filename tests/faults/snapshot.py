@@ -18,6 +18,8 @@ _TYPES = {
     stat.S_IFBLK: "block",
     stat.S_IFCHR: "character",
 }
+_MARK_OF_A_SUBVOLUME = 2
+"""Its inode number; other directories have it only where a file system begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,8 @@ def _item(path: str) -> Item:
         mode=stat.S_IMODE(status.st_mode),
         uid=status.st_uid,
         gid=status.st_gid,
-        mtime_ns=status.st_mtime_ns,
+        # btrfs gives what marks another subvolume's place in a snapshot a new time whenever it is looked up.
+        mtime_ns=status.st_mtime_ns if (kind, status.st_ino) != ("directory", _MARK_OF_A_SUBVOLUME) else 0,
         # What a directory has for a size and link count is the file system's business.
         size=status.st_size if kind != "directory" else 0,
         nlink=status.st_nlink if kind != "directory" else 0,

@@ -20,6 +20,7 @@ from typing import Final, TypeVar
 
 from tests.faults import attacks, campaign, trials, unit_trial
 from tests.faults.campaign import Point
+from tests.faults.images import Image
 from tests.faults.mutants import MUTANTS
 from tests.faults.power import PowerSupply
 from tests.faults.supervisor import Zygote
@@ -49,7 +50,7 @@ def try_point(point: Point) -> list[str]:
     if point.kind == "cut":
         found = _supply(point.system).attempt(point, _engine())
     else:
-        found = campaign.attempt(point, _engine(), _root)
+        found = campaign.attempt(point, _engine(), _file_system(point.system) if point.system else _root)
     return [f"{point}: {violation}" for violation in found]
 
 
@@ -117,6 +118,11 @@ def _progress(what: str, finished: int, total: int, begun: float) -> None:
 @cache
 def _engine() -> Zygote:
     return _stack.enter_context(Zygote())
+
+
+@cache
+def _file_system(kind: str) -> Path:
+    return _stack.enter_context(Image(_root / f"alone on {kind}", kind)).root
 
 
 @cache
