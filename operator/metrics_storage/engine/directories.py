@@ -178,7 +178,7 @@ class Directories:
     def opened(self, place: Place, identity: Identity) -> Iterator[int]:
         """Descriptor of the directory at a place."""
         with contextlib.ExitStack() as stack:
-            with self._mounts_told(place, identity):
+            with self._obstacles_explained(place, identity):
                 fd, name = stack.enter_context(self._holder(place, identity))
                 opened = stack.enter_context(durable.opened_directory(name, fd))
             yield opened
@@ -269,18 +269,23 @@ class Directories:
         return self._volume.path / PRIVATE / place / identity.uid
 
     @contextlib.contextmanager
-    def _mounts_told(self, place: Place, identity: Identity) -> Iterator[None]:
-        """Say what to do where the directory at a place is covered by a mount."""
+    def _obstacles_explained(self, place: Place, identity: Identity) -> Iterator[None]:
+        """Say what to do where a mount, a link or a file is in the way to the directory at a place."""
+        path = self.path(place, identity)
         try:
             yield
         except OSError as exc:
-            if exc.errno != errno.EXDEV:
-                raise
-            path = self.path(place, identity)
-            raise DirectoryCoveredError(
-                f"{path} has something mounted on it, so that the directory of {identity} cannot be reached: "
-                f"unmount it (umount {path}); everything is kept until then"
-            ) from exc
+            if exc.errno == errno.EXDEV:
+                raise DirectoryCoveredError(
+                    f"{path} has something mounted on it, so that the directory of {identity} cannot be reached: "
+                    f"unmount it (umount {path}); everything is kept until then"
+                ) from exc
+            if exc.errno in (errno.ENOTDIR, errno.ELOOP):
+                raise DirectoryExistsError(
+                    f"{path} or the directory above it is a symbolic link or a file: somebody replaced the directory "
+                    f"of {identity}. Move away what is there (it is not touched), and put the directory back"
+                ) from exc
+            raise
 
     @contextlib.contextmanager
     def _holder(self, place: Place, identity: Identity) -> Iterator[tuple[int, str]]:

@@ -59,7 +59,7 @@ def open_beneath(dir_fd: int, name: bytes, flags: int) -> int:
             return fd
         code = ctypes.get_errno()
         if code != errno.EINTR:
-            raise OSError(code, os.strerror(code), name)
+            raise OSError(code, os.strerror(code), os.fsdecode(name))
 
 
 def rename_noreplace(src_dir_fd: int, src: bytes, dst_dir_fd: int, dst: bytes) -> None:
@@ -84,7 +84,7 @@ def rename_exchange(src_dir_fd: int, src: bytes, dst_dir_fd: int, dst: bytes) ->
 def _rename(src_dir_fd: int, src: bytes, dst_dir_fd: int, dst: bytes, flags: int) -> None:
     if _renameat2(src_dir_fd, _c_string(src), dst_dir_fd, _c_string(dst), flags) != 0:
         code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), src, None, dst)
+        raise OSError(code, os.strerror(code), os.fsdecode(src), None, os.fsdecode(dst))
 
 
 def sync_filesystem(fd: int) -> None:

@@ -23,6 +23,7 @@ from metrics_storage.errors import (
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase, Record
 from metrics_storage.model.spec import StorageSpec
+from metrics_storage.storage.paths import directory_path
 from metrics_storage.storage.protocol import REASON, MetricsStorage, check_name, raising
 from metrics_storage.storage.records import NAMESPACE, Records, is_unfinished_quarantine
 from metrics_storage.storage.session import LocalVolumes, Work
@@ -52,16 +53,19 @@ class FilesystemStorageManager:
 
         Args:
             base_path: directory of the storages. `create` makes it where it is missing; empty, it becomes a volume.
-            quarantine_path: directory of the archives, likewise; best on another disk.
+            quarantine_path: directory of the archives, likewise; best on another disk. `~` is expanded in both.
             owner: whom storages belong to, `user:group`, numbers or names. Who is not root can give them only to
                 themselves, as f"{os.getuid()}:{os.getgid()}".
             mode: permission bits of storages, octal.
             patience: seconds that a call which changes something waits for another one, of any process, to end.
 
         Raises:
+            SettingsError: a path is empty or none.
             InvalidSpecError: owner or mode are malformed.
         """
-        self._volumes = LocalVolumes(Path(base_path).absolute(), Path(quarantine_path).absolute(), patience)
+        self._volumes = LocalVolumes(
+            directory_path(base_path, "base_path"), directory_path(quarantine_path, "quarantine_path"), patience
+        )
         self._spec = StorageSpec(owner=owner, mode=mode)
 
     def create(self, runner_name: str) -> MetricsStorage:

@@ -188,9 +188,28 @@ def test_a_link_in_place_of_the_directory_is_not_followed(engine: StorageEngine,
     (tmp_path / "precious").mkdir()
     live(engine).rmdir()
     live(engine).symlink_to(tmp_path / "precious")
-    with pytest.raises(OSError, match=r"Too many levels|Not a directory"):
+    with pytest.raises(DirectoryExistsError, match="is a symbolic link or a file"):
         engine.remove(IDENTITY)
     assert (tmp_path / "precious").exists()
+
+
+def test_a_file_in_place_of_the_directory_is_not_touched(engine: StorageEngine) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    live(engine).rmdir()
+    live(engine).touch()
+    with pytest.raises(DirectoryExistsError, match="is a symbolic link or a file"):
+        engine.remove(IDENTITY)
+    assert live(engine).is_file()
+
+
+def test_a_link_in_place_of_the_namespace_is_not_followed(engine: StorageEngine, tmp_path: Path) -> None:
+    engine.ensure(IDENTITY, SPEC)
+    aside = tmp_path / "aside"
+    live(engine).parent.rename(aside)
+    live(engine).parent.symlink_to(aside)
+    with pytest.raises(DirectoryExistsError, match="or the directory above it is a symbolic link"):
+        engine.remove(IDENTITY)
+    assert (aside / live(engine).name).exists()
 
 
 def test_a_vanished_directory_is_a_loss_unless_it_was_measured_empty(engine: StorageEngine) -> None:

@@ -87,6 +87,17 @@ def replaced(path: Path, _base: Path) -> Iterator[None]:
 
 
 @contextmanager
+def linked(path: Path, _base: Path) -> Iterator[None]:
+    """A symbolic link in its place, which leads to it."""
+    aside = path.with_name("aside")
+    path.rename(aside)
+    path.symlink_to(aside)
+    yield
+    path.unlink()
+    aside.rename(path)
+
+
+@contextmanager
 def unreadable_entry(path: Path, base: Path) -> Iterator[None]:
     entry = base / ".metrics-storage" / "journal" / f"{path.name[-36:]}.json"
     content = entry.read_bytes()
@@ -105,7 +116,7 @@ def removed(path: Path, _base: Path) -> Iterator[None]:
     aside.rename(path)
 
 
-@pytest.mark.parametrize("breaking", [mounted_over, immutable, replaced, unreadable_entry, removed])
+@pytest.mark.parametrize("breaking", [mounted_over, immutable, replaced, linked, unreadable_entry, removed])
 def test_one_broken_storage_holds_up_no_other(
     manager: FilesystemStorageManager, root: Path, breaking: Callable[[Path, Path], AbstractContextManager[None]]
 ) -> None:

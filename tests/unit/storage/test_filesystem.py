@@ -20,7 +20,7 @@ from metrics_storage.engine.directories import Directories, Place
 from metrics_storage.engine.engine import StorageEngine
 from metrics_storage.engine.journal import Journal
 from metrics_storage.engine.volume import Role, Volume
-from metrics_storage.errors import InvalidSpecError, RemovalError
+from metrics_storage.errors import InvalidSpecError, RemovalError, SettingsError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase, Record
 from metrics_storage.model.spec import StorageSpec
@@ -108,6 +108,20 @@ def test_relative_paths_stay_where_they_were_meant(tmp_path: Path, monkeypatch: 
     manager = FilesystemStorageManager("base", "quarantine", OWNER)
     monkeypatch.chdir("/")
     assert manager.create("runner-0").path.is_relative_to(tmp_path / "base")
+
+
+def test_a_home_directory_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    made = FilesystemStorageManager("~/base", Path("~/archives"), OWNER).create("runner-0")
+    assert made.path.is_relative_to(tmp_path / "base")
+
+
+@pytest.mark.parametrize("path", ["", 5, None, "a\0b"])
+def test_what_is_no_path_is_refused_by_name(tmp_path: Path, path: Any) -> None:
+    with pytest.raises(SettingsError, match="base_path"):
+        FilesystemStorageManager(path, tmp_path)
+    with pytest.raises(SettingsError, match="quarantine_path"):
+        FilesystemStorageManager(tmp_path, path)
 
 
 def test_nothing_but_creating_makes_directories(manager: FilesystemStorageManager, tmp_path: Path) -> None:
