@@ -15,8 +15,8 @@ from metrics_storage import constants
 from metrics_storage.controller.memory import Bookkeeping
 from metrics_storage.controller.reconciler import UNCLEAN_PAUSE, Reconciler
 from metrics_storage.errors import PersistentlyUncleanError
+from metrics_storage.model.error_reasons import explain
 from metrics_storage.model.resource import StorageResource
-from metrics_storage.model.trouble import explain
 
 _log = logging.getLogger(__name__)
 
@@ -65,9 +65,9 @@ def register(registry: kopf.OperatorRegistry, reconciler: Reconciler, bookkeepin
 
 def again(exc: Exception) -> kopf.TemporaryError:
     """The one answer to every error: keep the data and come back, not all at the same moment."""
-    trouble = explain(exc)
-    delay = UNCLEAN_PAUSE if isinstance(exc, PersistentlyUncleanError) else _LATER if trouble.stalled else _SOON
-    return kopf.TemporaryError(f"{trouble.reason}: {trouble.message}", delay=delay * random.uniform(0.8, 1.2))  # noqa: S311
+    problem = explain(exc)
+    delay = UNCLEAN_PAUSE if isinstance(exc, PersistentlyUncleanError) else _LATER if problem.stalled else _SOON
+    return kopf.TemporaryError(f"{problem.reason}: {problem.message}", delay=delay * random.uniform(0.8, 1.2))  # noqa: S311
 
 
 def _has_gone(event: Mapping[str, Any], **_: Any) -> bool:

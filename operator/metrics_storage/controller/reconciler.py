@@ -27,11 +27,11 @@ from metrics_storage.errors import (
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import Claims
 from metrics_storage.model import reasons
+from metrics_storage.model.error_reasons import explain
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase, Record
 from metrics_storage.model.spec import DeletionPolicy, parse_policy, parse_spec
 from metrics_storage.model.status import Findings
-from metrics_storage.model.trouble import explain
 
 _log = logging.getLogger(__name__)
 
@@ -285,7 +285,7 @@ class Reconciler:
                 self._attended[uid] = time.monotonic()
                 if isinstance(exc, PersistentlyUncleanError):
                     self._resting[uid] = time.monotonic() + UNCLEAN_PAUSE
-                await self._publish_trouble(subject, exc)
+                await self._publish_failure(subject, exc)
                 raise
             self._refusals.forget(uid)
 
@@ -298,23 +298,23 @@ class Reconciler:
             raise self._refusals.judge(subject.identity.uid, exc, known=known) from exc.__cause__
 
     async def _find_if_possible(self, subject: Subject) -> Record | None:
-        """What the journal knows, None also where the volume is the trouble."""
+        """What the journal knows, None also where the volume cannot be read."""
         try:
             return await self._engine.find(subject.identity.uid)
         except (MetricsStorageError, OSError):
             return None
 
-    async def _publish_trouble(self, subject: Subject, exc: Exception) -> None:
-        trouble = explain(exc)
-        known = subject.says_reason(trouble.reason)
+    async def _publish_failure(self, subject: Subject, exc: Exception) -> None:
+        problem = explain(exc)
+        known = subject.says_reason(problem.reason)
         try:
             record = await self._find_if_possible(subject)
             place = placed(self._claims.template, subject.identity) if record else {}
-            await subject.publish(Findings(record=record, trouble=trouble, deleting=subject.deleting, **place))
-            if trouble.stalled and not known:
-                await self._events.warn(subject.identity, trouble.reason, trouble.message)
-        except MetricsStorageError as failure:
-            _log.warning("%s: the status could not say: %s (%s)", subject.identity, trouble.message, failure)
+            await subject.publish(Findings(record=record, problem=problem, deleting=subject.deleting, **place))
+            if problem.stalled and not known:
+                await self._events.warn(subject.identity, problem.reason, problem.message)
+        except MetricsStorageError as refusal:
+            _log.warning("%s: the status could not say: %s (%s)", subject.identity, problem.message, refusal)
 
 
 def _wants_quarantine(subject: Subject, record: Record) -> bool:

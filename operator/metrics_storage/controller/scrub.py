@@ -59,7 +59,7 @@ class Scrub:
         self._pool.shutdown(cancel_futures=True)
 
     async def run(self) -> None:
-        """Scrub until cancelled. Trouble is logged, and the round goes on at the next look."""
+        """Scrub until cancelled. Errors are logged, and the round goes on at the next look."""
         while True:
             try:
                 await self._in_thread(self.scrubber.count)

@@ -30,8 +30,8 @@ from metrics_storage.engine.volume import Volume
 from metrics_storage.errors import SettingsError, VolumeError, VolumeLockedError, VolumeLostError, WatchLostError
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import Claims
-from metrics_storage.kube.gone import GoneWaiter
-from metrics_storage.kube.lookup import Known, find_known, find_template
+from metrics_storage.kube.deletion_waiter import GoneWaiter
+from metrics_storage.kube.discovery import Known, find_known, find_template
 from metrics_storage.kube.volume_ids import check_remembered, recall, remember
 from metrics_storage.kube.volume_source import parse_volume_source
 

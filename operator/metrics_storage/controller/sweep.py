@@ -15,9 +15,9 @@ from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import is_bound
 from metrics_storage.kube.resources import CLAIMS, STORAGES, VOLUMES, Resource
 from metrics_storage.model import reasons
+from metrics_storage.model.error_reasons import explain
 from metrics_storage.model.record import Phase, Record
 from metrics_storage.model.resource import StorageResource
-from metrics_storage.model.trouble import explain
 
 _log = logging.getLogger(__name__)
 

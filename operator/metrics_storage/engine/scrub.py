@@ -42,7 +42,7 @@ _PASSING: Final = frozenset(
         errno.EHOSTUNREACH,
     )
 )
-"""Trouble of the machine or the network, which says nothing about an archive; what else stops reading does."""
+"""Errors of the machine or the network, which says nothing about an archive; what else stops reading does."""
 
 
 class ScrubInterruptedError(MetricsStorageError):
@@ -184,7 +184,7 @@ class Scrubber:
         try:
             record = self._recorded(stored.uid)
         except (JournalError, VolumeError):
-            # The storage volume's trouble is told elsewhere, and must not hold up the quarantine volume's scrub.
+            # Errors of the storage volume are told elsewhere, and must not hold up the quarantine volume's scrub.
             record = None
         quarantine = record.quarantine if record else None
         archives: tuple[Archive | None, ...] = (quarantine.archive, quarantine.provisional) if quarantine else ()

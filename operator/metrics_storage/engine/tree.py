@@ -3,7 +3,7 @@
 Everything is relative to open descriptors, no link is followed, no mount crossed, and nothing but directories
 is ever opened. The order is the same every time (names sorted as bytes, a directory before its content), depth
 costs neither stack nor descriptors, and the names in memory are bounded: of large directories they come in passes.
-Trouble with an entry is told as a value; what it means (skip, keep, refuse) is the caller's decision.
+What fails at an entry is told as a value; what it means (skip, keep, refuse) is the caller's decision.
 """
 
 import contextlib

@@ -9,7 +9,7 @@ import aiohttp
 from kubernetes.aio import client, config
 
 from metrics_storage.errors import KubernetesError
-from metrics_storage.kube.answers import (
+from metrics_storage.kube.protocol import (
     ABSENT,
     PRESENT,
     build_delete_options,

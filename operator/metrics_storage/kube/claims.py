@@ -12,7 +12,7 @@ from metrics_storage.constants import UID_LABEL
 from metrics_storage.errors import ClaimInUseError, ConflictError, KubernetesError
 from metrics_storage.kube import builders
 from metrics_storage.kube.api import Api
-from metrics_storage.kube.gone import GoneWaiter
+from metrics_storage.kube.deletion_waiter import GoneWaiter
 from metrics_storage.kube.resources import CLAIMS, VOLUMES
 from metrics_storage.kube.volume_source import VolumeTemplate
 from metrics_storage.model.identity import Identity

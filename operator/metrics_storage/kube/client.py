@@ -18,7 +18,7 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 from metrics_storage.errors import KubernetesError
-from metrics_storage.kube.answers import (
+from metrics_storage.kube.protocol import (
     ABSENT,
     PRESENT,
     build_delete_options,

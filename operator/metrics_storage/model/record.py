@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 from metrics_storage.errors import InvalidSpecError, JournalError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.spec import StorageSpec
-from metrics_storage.model.unknown import unknown_fields, with_unknown
+from metrics_storage.model.unknown_fields import unknown_fields, with_unknown
 
 _FORMAT: Final = 1
 

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from metrics_storage.model import reasons
 from metrics_storage.model.conditions import Condition, merge_conditions
+from metrics_storage.model.error_reasons import Explanation
 from metrics_storage.model.record import Phase, Record
-from metrics_storage.model.trouble import Trouble
 from metrics_storage.model.usage import Usage
 
 _LOST: Final = (
@@ -26,7 +26,7 @@ class Findings:
     record: Record | None
     bound: bool = False
     deleting: bool = False
-    trouble: Trouble | None = None
+    problem: Explanation | None = None
     path: str | None = None
     node_name: str | None = None
     usage: Usage | None = None
@@ -43,21 +43,21 @@ def build_status(findings: Findings, old: Mapping[str, Any], *, uid: str, genera
         generation: the `metadata.generation` that was looked at.
         now: RFC 3339 in UTC.
     """
-    record, trouble = findings.record, findings.trouble or _loss(findings.record)
-    ready = findings.bound and record is not None and _in_service(record) and trouble is None
-    conditions = [_ready(ready, findings, trouble)]
+    record, problem = findings.record, findings.problem or _loss(findings.record)
+    ready = findings.bound and record is not None and _in_service(record) and problem is None
+    conditions = [_ready(ready, findings, problem)]
     if record and record.quarantine:
-        conditions.append(_quarantined(record, trouble))
+        conditions.append(_quarantined(record, problem))
     elif not record:
         conditions.extend(_kept(old, "Quarantined"))
-    if stalled := _stalled(record, trouble):
+    if stalled := _stalled(record, problem):
         conditions.append(stalled)
     elif not ready:
         conditions.append(Condition("Reconciling", True, conditions[0].reason, conditions[0].message))
     status: dict[str, Any] = {
         "uid": uid,
         "observedGeneration": generation,
-        "phase": _phase(ready, findings, trouble),
+        "phase": _phase(ready, findings, problem),
         "conditions": merge_conditions(old.get("conditions", ()), conditions, generation=generation, now=now),
     }
     if record:
@@ -90,10 +90,10 @@ def _over(record: Record | None) -> bool:
     return record is not None and record.phase is Phase.GONE and _has_archive(record)
 
 
-def _loss(record: Record | None) -> Trouble | None:
-    """The trouble that stays after a person accepted that there is nothing to archive any more."""
+def _loss(record: Record | None) -> Explanation | None:
+    """The problem that stays after a person accepted that there is nothing to archive any more."""
     if record and record.phase is Phase.GONE and record.quarantine and not _has_archive(record):
-        return Trouble(reasons.DIRECTORY_VANISHED, _LOST, stalled=True)
+        return Explanation(reasons.DIRECTORY_VANISHED, _LOST, stalled=True)
     return None
 
 
@@ -101,12 +101,12 @@ def _has_archive(record: Record) -> bool:
     return record.quarantine is not None and record.quarantine.archive is not None
 
 
-def _ready(ready: bool, findings: Findings, trouble: Trouble | None) -> Condition:
+def _ready(ready: bool, findings: Findings, problem: Explanation | None) -> Condition:
     record = findings.record
     if ready:
         return Condition("Ready", True, reasons.PROVISIONED, "the directory exists and its claim is bound")
-    if trouble:
-        return Condition("Ready", False, trouble.reason, trouble.message)
+    if problem:
+        return Condition("Ready", False, problem.reason, problem.message)
     if _over(record):
         return Condition("Ready", False, reasons.QUARANTINED, "the directory was archived and removed")
     if record and record.quarantine:
@@ -116,7 +116,7 @@ def _ready(ready: bool, findings: Findings, trouble: Trouble | None) -> Conditio
     return Condition("Ready", False, reasons.PROVISIONING, "the directory and its claim are being made")
 
 
-def _quarantined(record: Record, trouble: Trouble | None) -> Condition:
+def _quarantined(record: Record, problem: Explanation | None) -> Condition:
     quarantine = record.quarantine
     if quarantine and quarantine.archive:
         archive = quarantine.archive
@@ -127,7 +127,7 @@ def _quarantined(record: Record, trouble: Trouble | None) -> Condition:
             f"{archive.path} is committed and verified ({archive.sha256})",
         )
     return Condition(
-        "Quarantined", False, trouble.reason if trouble else reasons.ARCHIVING, "the archive is not committed yet"
+        "Quarantined", False, problem.reason if problem else reasons.ARCHIVING, "the archive is not committed yet"
     )
 
 
@@ -140,10 +140,10 @@ def _kept(old: Mapping[str, Any], kind: str) -> list[Condition]:
     ]
 
 
-def _stalled(record: Record | None, trouble: Trouble | None) -> Condition | None:
-    if trouble and trouble.stalled:
-        return Condition("Stalled", True, trouble.reason, trouble.message)
-    if _over(record) and not trouble:
+def _stalled(record: Record | None, problem: Explanation | None) -> Condition | None:
+    if problem and problem.stalled:
+        return Condition("Stalled", True, problem.reason, problem.message)
+    if _over(record) and not problem:
         return Condition(
             "Stalled",
             True,
@@ -154,13 +154,13 @@ def _stalled(record: Record | None, trouble: Trouble | None) -> Condition | None
     return None
 
 
-def _phase(ready: bool, findings: Findings, trouble: Trouble | None) -> str:
+def _phase(ready: bool, findings: Findings, problem: Explanation | None) -> str:
     record = findings.record
     if ready:
         return "Ready"
     if _over(record) and not findings.deleting:
         return "Quarantined"
-    if trouble and trouble.stalled:
+    if problem and problem.stalled:
         return "Failed"
     if record and record.must_be_archived:
         return "Quarantining"

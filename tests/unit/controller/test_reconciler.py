@@ -29,7 +29,7 @@ from metrics_storage.errors import (
 )
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import Claims
-from metrics_storage.kube.gone import GoneWaiter
+from metrics_storage.kube.deletion_waiter import GoneWaiter
 from metrics_storage.kube.resources import CLAIMS, EVENTS, STORAGES, VOLUMES, Resource
 from metrics_storage.kube.volume_source import VolumeTemplate
 from metrics_storage.model.identity import Identity
@@ -113,7 +113,7 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A world with nothing in it."""
-    monkeypatch.setattr("metrics_storage.kube.gone._FIRST_LOOK", 0.001)
+    monkeypatch.setattr("metrics_storage.kube.deletion_waiter._FIRST_LOOK", 0.001)
     for name in ("storage", "quarantine"):
         (tmp_path / name).mkdir()
     with (

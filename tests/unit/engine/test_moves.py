@@ -11,10 +11,10 @@ import pytest
 from metrics_storage.engine.directories import Place
 from metrics_storage.engine.engine import StorageEngine
 from metrics_storage.errors import RemovalError, VolumeError
+from metrics_storage.model.error_reasons import explain
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase
 from metrics_storage.model.spec import StorageSpec
-from metrics_storage.model.trouble import explain
 from tests.unit.engine.engines import engine_below
 from tests.unit.engine.loops import mounted
 

@@ -4,11 +4,11 @@ from dataclasses import replace
 from typing import Any
 
 from metrics_storage.errors import ConflictError, UncleanArchiveError, VolumeError
+from metrics_storage.model.error_reasons import explain
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Archive, Phase, Quarantine, Record
 from metrics_storage.model.spec import StorageSpec
 from metrics_storage.model.status import Findings, build_status
-from metrics_storage.model.trouble import explain
 from metrics_storage.model.usage import Usage
 
 IDENTITY = Identity("runners", "runner-0", "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")
@@ -44,13 +44,13 @@ def test_a_bound_claim_on_a_provisioned_directory_is_ready_and_nothing_else() ->
 
 
 def test_trouble_that_a_person_must_mend_is_stalled() -> None:
-    found = status(Findings(record=RECORD, bound=True, trouble=explain(ConflictError("claim x is not ours"))))
+    found = status(Findings(record=RECORD, bound=True, problem=explain(ConflictError("claim x is not ours"))))
     assert conditions(found) == {"Ready": ("False", "ClaimConflict"), "Stalled": ("True", "ClaimConflict")}
     assert found["phase"] == "Failed"
 
 
 def test_trouble_that_mends_itself_is_reconciling() -> None:
-    found = status(Findings(record=LATCHED, trouble=explain(UncleanArchiveError("changed"))))
+    found = status(Findings(record=LATCHED, problem=explain(UncleanArchiveError("changed"))))
     assert conditions(found) == {
         "Ready": ("False", "ArchiveUnclean"),
         "Quarantined": ("False", "ArchiveUnclean"),
@@ -60,9 +60,9 @@ def test_trouble_that_mends_itself_is_reconciling() -> None:
 
 
 def test_an_unknown_error_is_temporary_and_named() -> None:
-    trouble = explain(ZeroDivisionError("division by zero"))
-    assert not trouble.stalled
-    assert trouble.message.startswith("ZeroDivisionError: division by zero")
+    problem = explain(ZeroDivisionError("division by zero"))
+    assert not problem.stalled
+    assert problem.message.startswith("ZeroDivisionError: division by zero")
 
 
 def test_a_latched_quarantine_is_never_ready() -> None:
@@ -105,7 +105,7 @@ def test_transition_times_stay_while_a_status_stays() -> None:
 
 def test_what_the_journal_once_said_of_a_quarantine_stays_while_it_cannot_be_read() -> None:
     old = status(Findings(record=DONE))
-    found = status(Findings(record=None, trouble=explain(VolumeError("not mounted"))), old)
+    found = status(Findings(record=None, problem=explain(VolumeError("not mounted"))), old)
     assert conditions(found)["Quarantined"] == ("True", "Quarantined")
     assert conditions(found)["Stalled"] == ("True", "VolumeUnavailable")
     assert found["quarantine"] == old["quarantine"]

@@ -52,7 +52,7 @@ def accept(uid: str, storage_root: Path, quarantine_root: Path, yes: bool) -> No
             for entry in ManifestReader(manifest_fd):
                 losses.add(entry)
                 if entry.status == "unreadable":
-                    say(f"  {shown_path(entry.path)}  [{shown(entry.trouble)}]")
+                    say(f"  {shown_path(entry.path)}  [{shown(entry.problem)}]")
         if losses.sha256 is None:
             raise SettingsError(
                 f"nothing: {path} is incomplete for other reasons, see metrics-storage archives show {path}"

@@ -139,7 +139,7 @@ def _line(entry: Entry) -> str:
     if entry.link is not None:
         line += f" = {shown_path(entry.link)}"
     if entry.status != "ok":
-        line += f"  [{shown(entry.trouble)}]"
+        line += f"  [{shown(entry.problem)}]"
     elif not entry.stored:
         line += "  [recorded only]"
     return line

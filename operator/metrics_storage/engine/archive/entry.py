@@ -71,7 +71,7 @@ class Entry:
     """Why extended attributes are missing; those that could be read are there."""
 
     @property
-    def trouble(self) -> str:
+    def problem(self) -> str:
         """What keeps its archive from being clean, in words; empty where nothing does."""
         if self.status == "ok":
             return ""

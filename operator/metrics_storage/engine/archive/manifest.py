@@ -123,7 +123,7 @@ class ManifestWriter:
         self._account.add(entry)
         self.losses.add(entry)
         if entry.status != "ok":
-            self._name(f"{printable(entry.path)}: {entry.trouble}")
+            self._name(f"{printable(entry.path)}: {entry.problem}")
         self._block.write(line_of(entry.to_json()))
 
     def add_changed_directory(self, path: bytes) -> None:

@@ -69,7 +69,7 @@ class Source:
         """Bytes of files with holes that may still have a plain digest."""
 
     def read(self, visit: Visit, path: bytes) -> Entry:
-        """Read what the walk stands at; trouble with it is told in the entry.
+        """Read what the walk stands at; what fails is told in the entry.
 
         Raises:
             OSError: only from the sink.

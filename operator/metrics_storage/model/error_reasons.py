@@ -9,7 +9,7 @@ from metrics_storage.model import reasons
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class Explanation:
     """Why a MetricsStorage is not as it should be; `stalled` means that a person must act."""
 
     reason: str
@@ -48,11 +48,11 @@ _PASSING: Final = frozenset(
 else the kernel says of a volume, now or in a newer version, a person must look after it."""
 
 
-def explain(error: Exception) -> Trouble:
+def explain(error: Exception) -> Explanation:
     """Translate an error; what is not known is temporary, and keeps the data."""
     for kind, reason, stalled in _MEANINGS:
         if isinstance(error, kind):
-            return Trouble(reason, str(error), stalled)
+            return Explanation(reason, str(error), stalled)
     which = "quarantine" if isinstance(error, errors.ArchiveError) else "storage"
     # An archive that could not be written says so in its own words; what the kernel said is its cause.
     refusal = error.__cause__ if isinstance(error, errors.ArchiveError) else error
@@ -61,5 +61,5 @@ def explain(error: Exception) -> Trouble:
             f"{error}: see to the {which} volume (space, rights, mount, limits of its file system); everything is "
             "kept, and it is tried again"
         )
-        return Trouble(reasons.VOLUME_UNAVAILABLE, message, stalled=True)
-    return Trouble(reasons.TEMPORARY_ERROR, f"{type(error).__name__}: {error}; it is tried again", False)
+        return Explanation(reasons.VOLUME_UNAVAILABLE, message, stalled=True)
+    return Explanation(reasons.TEMPORARY_ERROR, f"{type(error).__name__}: {error}; it is tried again", False)

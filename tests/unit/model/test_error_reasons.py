@@ -6,7 +6,7 @@ import os
 import pytest
 
 from metrics_storage.errors import ArchiveError
-from metrics_storage.model.trouble import explain
+from metrics_storage.model.error_reasons import explain
 
 PASSING = {
     *("EINTR", "EAGAIN", "EBUSY", "ETXTBSY", "EDEADLK", "EDEADLOCK", "ENOLCK", "ECANCELED"),
@@ -31,18 +31,18 @@ def not_archived(code: int) -> ArchiveError:
 
 @pytest.mark.parametrize("code", LASTING)
 def test_what_the_storage_volume_refuses_for_good_calls_a_person(code: int) -> None:
-    trouble = explain(refused(code))
-    assert (trouble.reason, trouble.stalled) == ("VolumeUnavailable", True)
-    assert "/srv/x" in trouble.message
-    assert "see to the storage volume" in trouble.message
+    problem = explain(refused(code))
+    assert (problem.reason, problem.stalled) == ("VolumeUnavailable", True)
+    assert "/srv/x" in problem.message
+    assert "see to the storage volume" in problem.message
 
 
 @pytest.mark.parametrize("code", LASTING)
 def test_what_the_quarantine_volume_refuses_for_good_calls_a_person(code: int) -> None:
-    trouble = explain(not_archived(code))
-    assert (trouble.reason, trouble.stalled) == ("VolumeUnavailable", True)
-    assert "archiving runners/runner-0" in trouble.message
-    assert "see to the quarantine volume" in trouble.message
+    problem = explain(not_archived(code))
+    assert (problem.reason, problem.stalled) == ("VolumeUnavailable", True)
+    assert "archiving runners/runner-0" in problem.message
+    assert "see to the quarantine volume" in problem.message
 
 
 @pytest.mark.parametrize("code", OVER_SOON)
