@@ -9,8 +9,8 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Final
 
-from metrics_storage.engine.engine import StorageEngine
-from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.engine.lifecycle.engine import StorageEngine
+from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.spec import StorageSpec
 from metrics_storage.storage import FilesystemStorageManager

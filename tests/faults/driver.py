@@ -48,8 +48,8 @@ class EngineActor:
         self._stack = stack
 
     def open(self) -> None:
-        from metrics_storage.engine.engine import StorageEngine
-        from metrics_storage.engine.volume import Role, Volume
+        from metrics_storage.engine.lifecycle.engine import StorageEngine
+        from metrics_storage.engine.volume.volume import Role, Volume
 
         with ExitStack() as opening:
             storage = opening.enter_context(Volume(self._paths[0], Role.STORAGE, initialise=True))
@@ -116,7 +116,7 @@ class EngineActor:
 
     def _verify_all(self, uid: str) -> None:
         """Read the archives of a uid again, as an audit does that knows no digest from elsewhere."""
-        from metrics_storage.engine.archive.verify import verify_archive
+        from metrics_storage.engine.archives.format.verify import verify_archive
 
         for path in (self._paths[1] / NAMESPACE).glob(f"*{uid}*.tar.gz"):
             manifest = path.with_name(path.name.removesuffix(".tar.gz") + ".manifest.jsonl")
@@ -230,10 +230,10 @@ def _import_engine() -> None:
 
     import metrics_storage.cli.archives
     import metrics_storage.cli.main
-    import metrics_storage.engine.engine
+    import metrics_storage.engine.lifecycle.engine
 
     _ = (concurrent.futures.thread, encodings.idna, encodings.iso8859_1, gzip, tarfile)
-    _ = (metrics_storage.engine.engine, metrics_storage.cli.main, metrics_storage.cli.archives)
+    _ = (metrics_storage.engine.lifecycle.engine, metrics_storage.cli.main, metrics_storage.cli.archives)
 
 
 def main() -> None:

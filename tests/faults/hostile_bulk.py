@@ -184,8 +184,8 @@ def _engine(storage: Path, quarantine: Path, *steps: str) -> dict[str, Any]:
 
 def main() -> None:
     """Be the engine for some steps, and say what they took."""
-    from metrics_storage.engine.engine import StorageEngine
-    from metrics_storage.engine.volume import Role, Volume
+    from metrics_storage.engine.lifecycle.engine import StorageEngine
+    from metrics_storage.engine.volume.volume import Role, Volume
     from metrics_storage.errors import MetricsStorageError
     from metrics_storage.model.identity import Identity
     from metrics_storage.model.spec import StorageSpec

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
-from metrics_storage.engine import quarantine as quarantine_module
-from metrics_storage.engine.archive import compare_source, verify_archive
-from metrics_storage.engine.engine import StorageEngine
-from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.engine.archives import archiver
+from metrics_storage.engine.archives.format import compare_source, verify_archive
+from metrics_storage.engine.lifecycle.engine import StorageEngine
+from metrics_storage.engine.volume.volume import Role, Volume
 from tests.faults import hostile_stage as stage
 from tests.faults.hostile_outside import Outside
 
@@ -47,7 +47,7 @@ class Meanwhile:
         def verify(*args: Any, **options: Any) -> object:
             return verify_archive(*args, **{**options, "progress": None})
 
-        with patch.object(quarantine_module, "verify_archive", verify):
+        with patch.object(archiver, "verify_archive", verify):
             yield
 
 
@@ -83,5 +83,5 @@ def noting_comparisons(times: list[float]) -> Iterator[None]:
         times.append(time.monotonic())
         return compare_source(*args, **options)
 
-    with patch.object(quarantine_module, "compare_source", compare):
+    with patch.object(archiver, "compare_source", compare):
         yield

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any, Final
 from unittest.mock import patch
 
-from metrics_storage.engine import quarantine, tree
-from metrics_storage.engine.archive import source
-from metrics_storage.engine.volume import Volume
+from metrics_storage.engine.archives import archiver
+from metrics_storage.engine.archives.format import source
+from metrics_storage.engine.fs import walk
+from metrics_storage.engine.volume.volume import Volume
 
 
 def _follow_links() -> None:
@@ -20,7 +21,7 @@ def _follow_links() -> None:
         follow = 0 if flags & os.O_PATH else os.O_NOFOLLOW
         return os.open(name, flags & ~follow, dir_fd=dir_fd)
 
-    _replace(tree, "open_beneath", open_anything)
+    _replace(walk, "open_beneath", open_anything)
     _replace(source, "open_beneath", open_anything)
 
 
@@ -28,7 +29,7 @@ def _cross_mounts() -> None:
     def open_without_link(dir_fd: int, name: bytes, flags: int) -> int:
         return os.open(name, flags | os.O_NOFOLLOW, dir_fd=dir_fd)
 
-    _replace(tree, "open_beneath", open_without_link)
+    _replace(walk, "open_beneath", open_without_link)
     _replace(source, "open_beneath", open_without_link)
 
 
@@ -37,7 +38,7 @@ def _forget_attributes() -> None:
 
 
 def _compare_nothing() -> None:
-    _replace(quarantine, "compare_source", lambda *_args, **_options: ())
+    _replace(archiver, "compare_source", lambda *_args, **_options: ())
 
 
 def _trust_volumes() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import MetricsStorageError, VolumeError, VolumeFullError
 from metrics_storage.model.record import Phase
 from tests.faults import hostile_evidence, hostile_facts

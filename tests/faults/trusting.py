@@ -4,8 +4,8 @@ import json
 import os
 from hashlib import sha256
 
-from metrics_storage.engine.archive.manifest import Header
-from metrics_storage.engine.archive.verify import VerifiedArchive
+from metrics_storage.engine.archives.format.manifest import Header
+from metrics_storage.engine.archives.format.verify import VerifiedArchive
 
 
 def trust(archive_fd: int, manifest_fd: int) -> VerifiedArchive:

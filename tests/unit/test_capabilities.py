@@ -17,8 +17,8 @@ _CAPABILITIES: Final = tuple(pod_spec("base")["containers"][0]["securityContext"
 _LIFE: Final = """\
 import os, stat, subprocess, sys
 from pathlib import Path
-from metrics_storage.engine.engine import StorageEngine
-from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.engine.lifecycle.engine import StorageEngine
+from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.spec import StorageSpec
 

@@ -8,8 +8,8 @@ import click
 from metrics_storage.cli.command import Command
 from metrics_storage.cli.output import note, say
 from metrics_storage.cli.values import Directory
-from metrics_storage.engine.adoption import ADOPTED, Verdict, adopt, survey
-from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.engine.lifecycle.adoption import ADOPTED, Verdict, adopt, survey
+from metrics_storage.engine.volume.volume import Role, Volume
 
 
 @click.command(

@@ -7,7 +7,7 @@ import click
 from metrics_storage.cli.command import Command
 from metrics_storage.cli.output import say
 from metrics_storage.cli.values import Choice, Directory
-from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.engine.volume.volume import Role, Volume
 
 
 @click.command(

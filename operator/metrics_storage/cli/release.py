@@ -7,9 +7,9 @@ import click
 from metrics_storage.cli import options, values
 from metrics_storage.cli.command import Command
 from metrics_storage.cli.output import say
-from metrics_storage.engine.directories import Directories
-from metrics_storage.engine.journal import Journal
-from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.engine.lifecycle.directories import Directories
+from metrics_storage.engine.volume.journal import Journal
+from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import DirectoryExistsError
 
 

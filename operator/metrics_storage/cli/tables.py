@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, TextIO
 
 from metrics_storage.cli.output import is_terminal
-from metrics_storage.engine.tree import printable
+from metrics_storage.engine.fs.walk import printable
 
 _UNITS: Final = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _COMFORTABLE: Final = 24

@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Final, Protocol, TypeVar
 
-from metrics_storage.engine.engine import Ensured, StorageEngine
-from metrics_storage.engine.tree import Progress, within
+from metrics_storage.engine.fs.walk import Progress, within
+from metrics_storage.engine.lifecycle.engine import Ensured, StorageEngine
 from metrics_storage.errors import InterruptedByEndError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Record

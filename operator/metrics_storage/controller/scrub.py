@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from metrics_storage.controller.events import Events
-from metrics_storage.engine.scrub import Finding, Pace, Scrubber, ScrubInterruptedError, Verdict
-from metrics_storage.engine.vault import Stored, Vault, identity_of
-from metrics_storage.engine.volume import Volume
+from metrics_storage.engine.archives.scrub import Finding, Pace, Scrubber, ScrubInterruptedError, Verdict
+from metrics_storage.engine.archives.store import Stored, Vault, identity_of
+from metrics_storage.engine.volume.volume import Volume
 from metrics_storage.errors import ArchiveCorruptError, InvalidSpecError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Record

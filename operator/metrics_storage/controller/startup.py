@@ -24,9 +24,9 @@ from metrics_storage.controller.reconciler import Reconciler
 from metrics_storage.controller.scrub import Scrub
 from metrics_storage.controller.settings import LogFormat, Settings
 from metrics_storage.controller.sweep import Sweep
-from metrics_storage.engine.engine import StorageEngine
-from metrics_storage.engine.pair import open_pair
-from metrics_storage.engine.volume import Volume
+from metrics_storage.engine.lifecycle.engine import StorageEngine
+from metrics_storage.engine.volume.volume import Volume
+from metrics_storage.engine.volume.volume_pair import open_pair
 from metrics_storage.errors import SettingsError, VolumeError, VolumeLockedError, VolumeLostError, WatchLostError
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import Claims

@@ -10,8 +10,8 @@ import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
-from metrics_storage.engine.quarantine import QuarantineStore
-from metrics_storage.engine.volume import Role
+from metrics_storage.engine.archives.archiver import QuarantineStore
+from metrics_storage.engine.volume.volume import Role
 from metrics_storage.errors import ArchiveError, UncleanArchiveError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase, Quarantine, Record

@@ -11,8 +11,8 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from metrics_storage.engine import durable
-from metrics_storage.engine.volume import Volume
+from metrics_storage.engine.fs import durable
+from metrics_storage.engine.volume.volume import Volume
 from metrics_storage.model.identity import Identity
 
 _DIRECTORY: Final = "names"

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from metrics_storage.engine.directories import Directories, Place
-from metrics_storage.engine.engine import StorageEngine
-from metrics_storage.engine.journal import Journal
-from metrics_storage.engine.volume import Volume
+from metrics_storage.engine.lifecycle.directories import Directories, Place
+from metrics_storage.engine.lifecycle.engine import StorageEngine
+from metrics_storage.engine.volume.journal import Journal
+from metrics_storage.engine.volume.volume import Volume
 from metrics_storage.errors import (
     DirectoryCoveredError,
     DirectoryExistsError,

@@ -18,9 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from metrics_storage.engine.engine import StorageEngine
-from metrics_storage.engine.volume import Role, Volume
-from metrics_storage.engine.volume_root import PRIVATE, STORAGE_SYSTEM_NAMES
+from metrics_storage.engine.lifecycle.engine import StorageEngine
+from metrics_storage.engine.volume.root import PRIVATE, STORAGE_SYSTEM_NAMES
+from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import VolumeError, VolumeLockedError
 from metrics_storage.model.record import Record
 from metrics_storage.storage.paths import check_apart, make_directories

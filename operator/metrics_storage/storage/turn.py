@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from metrics_storage.engine import durable
+from metrics_storage.engine.fs import durable
 
 _DIRECTORY: Final = "queue"
 _PAUSE: Final = 0.005

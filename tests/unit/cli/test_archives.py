@@ -16,8 +16,8 @@ from metrics_storage.cli.archives.checksums import checksum_lines
 from metrics_storage.cli.main import main
 from metrics_storage.cli.progress import Progress
 from metrics_storage.cli.tables import cut, shown, shown_path, size, table
-from metrics_storage.engine.archive.manifest_reader import ManifestReader
-from metrics_storage.engine.pair import open_pair
+from metrics_storage.engine.archives.format.manifest_reader import ManifestReader
+from metrics_storage.engine.volume.volume_pair import open_pair
 from metrics_storage.errors import ArchiveError
 from metrics_storage.model.identity import Identity
 from tests.unit.engine.archiving import Archiving

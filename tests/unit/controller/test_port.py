@@ -10,9 +10,9 @@ import pytest
 
 from metrics_storage.controller import port
 from metrics_storage.controller.port import LocalEngine
-from metrics_storage.engine import tree
-from metrics_storage.engine.engine import StorageEngine
-from metrics_storage.engine.tree import Progress
+from metrics_storage.engine.fs import walk
+from metrics_storage.engine.fs.walk import Progress
+from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.errors import InterruptedByEndError
 from metrics_storage.model.identity import Identity
 
@@ -23,7 +23,7 @@ def test_who_keeps_a_provisional_archive_going_takes_no_time_from_those_who_wait
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr(tree, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(walk, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
     def snapshot(identity: Identity, progress: Progress) -> Identity:
         if identity == RUNNERS[0]:
@@ -48,7 +48,7 @@ def test_a_provisional_archive_gets_twice_the_share_at_each_attempt_while_others
 ) -> None:
     now = [0.0]
     monkeypatch.setattr(port, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    monkeypatch.setattr(tree, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(walk, "time", SimpleNamespace(monotonic=lambda: now[0]))
     took: list[float] = []
 
     both_wait = threading.Event()

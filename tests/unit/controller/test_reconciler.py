@@ -17,9 +17,9 @@ from metrics_storage.controller import reconciler as module
 from metrics_storage.controller.events import Events
 from metrics_storage.controller.port import LocalEngine
 from metrics_storage.controller.reconciler import Reconciler
-from metrics_storage.engine.engine import StorageEngine
-from metrics_storage.engine.quarantine import QuarantineStore
-from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.engine.archives.archiver import QuarantineStore
+from metrics_storage.engine.lifecycle.engine import StorageEngine
+from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import (
     ClaimInUseError,
     KubernetesError,

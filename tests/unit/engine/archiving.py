@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from metrics_storage.engine.archive import (
+from metrics_storage.engine.archives.format import (
     ArchiveSummary,
     Header,
     VerifiedArchive,
@@ -15,10 +15,10 @@ from metrics_storage.engine.archive import (
     verify_archive,
     write_archive,
 )
-from metrics_storage.engine.archive.entry import Entry
-from metrics_storage.engine.archive.manifest_reader import ManifestReader
-from metrics_storage.engine.removal import remove_tree
-from metrics_storage.engine.tree import Progress
+from metrics_storage.engine.archives.format.entry import Entry
+from metrics_storage.engine.archives.format.manifest_reader import ManifestReader
+from metrics_storage.engine.fs.remove import remove_tree
+from metrics_storage.engine.fs.walk import Progress
 
 HEADER = Header(
     cluster="test",

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from metrics_storage.engine.engine import StorageEngine
-from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.engine.lifecycle.engine import StorageEngine
+from metrics_storage.engine.volume.volume import Role, Volume
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from metrics_storage.cli.main import main
-from metrics_storage.engine.adoption import ADOPTED, Candidate, Verdict, adopt, survey
-from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.engine.lifecycle.adoption import ADOPTED, Candidate, Verdict, adopt, survey
+from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import DirectoryExistsError, DirectoryVanishedError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase

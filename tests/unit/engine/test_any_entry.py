@@ -10,11 +10,11 @@ from unittest.mock import patch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from metrics_storage.engine.archive import writer
-from metrics_storage.engine.archive.content import Content
-from metrics_storage.engine.archive.entry import Entry
-from metrics_storage.engine.archive.scan import DirectorySink
-from metrics_storage.engine.archive.sparse import encode_map
+from metrics_storage.engine.archives.format import writer
+from metrics_storage.engine.archives.format.content import Content
+from metrics_storage.engine.archives.format.entry import Entry
+from metrics_storage.engine.archives.format.scan import DirectorySink
+from metrics_storage.engine.archives.format.sparse import encode_map
 from tests.unit.engine.archiving import Archiving
 
 _TOP = Entry(b"runner-0", 0, "directory", stored=True)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from metrics_storage.engine.archive import Header
+from metrics_storage.engine.archives.format import Header
 from metrics_storage.errors import ArchiveError
 from tests.unit.engine.archiving import HEADER, Archiving, deep_directories, open_count
 
@@ -241,7 +241,7 @@ def test_too_many_extended_attributes_are_a_problem_not_a_memory_bomb(
 ) -> None:
     (archiving.source / "file").write_text("text")
     os.setxattr(archiving.source / "file", "user.large", b"x" * 1000)
-    monkeypatch.setattr("metrics_storage.engine.archive.source._XATTRS_MAX", 100)
+    monkeypatch.setattr("metrics_storage.engine.archives.format.source._XATTRS_MAX", 100)
     summary = archiving.write()
     assert summary.problems == ("runner-0/file: unreadable (extended attributes: E2BIG)",)
     assert not archiving.verify().clean
@@ -320,7 +320,7 @@ def test_times_at_both_ends_of_what_memory_keeps_are_archived() -> None:
 def test_hard_links_that_no_longer_fit_the_table_are_stored_in_full(
     archiving: Archiving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("metrics_storage.engine.archive.paths._LINK_TABLE_BYTES", 0)
+    monkeypatch.setattr("metrics_storage.engine.archives.format.paths._LINK_TABLE_BYTES", 0)
     (archiving.source / "a").write_text("inside")
     os.link(archiving.source / "a", archiving.source / "b")
     assert_sound(archiving)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from metrics_storage.engine.archive import source as source_module
-from metrics_storage.engine.archive import write_archive
-from metrics_storage.engine.syscalls import open_beneath
+from metrics_storage.engine.archives.format import source as source_module
+from metrics_storage.engine.archives.format import write_archive
+from metrics_storage.engine.fs.syscalls import open_beneath
 from tests.unit.engine.archiving import HEADER, Archiving, close, open_count
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics_storage.engine.archive.content import BLOCK, Content
+from metrics_storage.engine.archives.format.content import BLOCK, Content
 
 runs = st.tuples(
     st.sampled_from((0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK, 3 * BLOCK + 7)), st.sampled_from((0, 0, 1, 255))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from metrics_storage.engine import durable
+from metrics_storage.engine.fs import durable
 from tests.unit.engine.loops import mounted
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from metrics_storage.engine.archive.policy import RestoreOptions
-from metrics_storage.engine.archive.restore import restore_archive
+from metrics_storage.engine.archives.restore.policy import RestoreOptions
+from metrics_storage.engine.archives.restore.restore import restore_archive
 from metrics_storage.errors import ArchiveCorruptError
 from tests.unit.engine.archiving import Archiving, close
 

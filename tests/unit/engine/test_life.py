@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from metrics_storage.engine import durable
-from metrics_storage.engine import engine as module
-from metrics_storage.engine.directories import Directories
-from metrics_storage.engine.engine import StorageEngine
-from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.engine.fs import durable
+from metrics_storage.engine.lifecycle import engine as module
+from metrics_storage.engine.lifecycle.directories import Directories
+from metrics_storage.engine.lifecycle.engine import StorageEngine
+from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import (
     ArchiveCorruptError,
     DirectoryExistsError,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from metrics_storage.engine.archive import source
-from metrics_storage.engine.archive.entry import Entry
-from metrics_storage.engine.archive.manifest_reader import ManifestReader
-from metrics_storage.engine.long_attributes import list_long
+from metrics_storage.engine.archives.format import source
+from metrics_storage.engine.archives.format.entry import Entry
+from metrics_storage.engine.archives.format.manifest_reader import ManifestReader
+from metrics_storage.engine.fs.long_attributes import list_long
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase
 from metrics_storage.model.spec import StorageSpec

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from metrics_storage.cli.main import main
-from metrics_storage.engine import quarantine as module
-from metrics_storage.engine.archive import source
-from metrics_storage.engine.archive.entry import Entry
-from metrics_storage.engine.archive.losses import Losses
-from metrics_storage.engine.directories import Directories
-from metrics_storage.engine.engine import StorageEngine
+from metrics_storage.engine.archives import archiver as module
+from metrics_storage.engine.archives.format import source
+from metrics_storage.engine.archives.format.entry import Entry
+from metrics_storage.engine.archives.format.losses import Losses
+from metrics_storage.engine.lifecycle.directories import Directories
+from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.errors import UncleanArchiveError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics_storage.engine.archive.entry import Entry
-from metrics_storage.engine.archive.manifest import Header, ManifestWriter, Trailer
-from metrics_storage.engine.archive.manifest_reader import ManifestReader
-from metrics_storage.engine.archive.paths import FOLD_BYTES, MemberPaths
-from metrics_storage.engine.archive.streams import HashedOutput
+from metrics_storage.engine.archives.format.entry import Entry
+from metrics_storage.engine.archives.format.manifest import Header, ManifestWriter, Trailer
+from metrics_storage.engine.archives.format.manifest_reader import ManifestReader
+from metrics_storage.engine.archives.format.paths import FOLD_BYTES, MemberPaths
+from metrics_storage.engine.archives.format.streams import HashedOutput
 from metrics_storage.errors import ArchiveCorruptError
 from tests.unit.engine.archiving import HEADER
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from metrics_storage.engine.directories import Place
-from metrics_storage.engine.engine import StorageEngine
+from metrics_storage.engine.lifecycle.directories import Place
+from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.errors import RemovalError, VolumeError
 from metrics_storage.model.error_reasons import explain
 from metrics_storage.model.identity import Identity

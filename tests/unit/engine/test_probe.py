@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from metrics_storage.engine import durable
-from metrics_storage.engine.probe import missing_abilities
-from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.engine.fs import durable
+from metrics_storage.engine.volume.probe import missing_abilities
+from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import VolumeError
 from tests.unit.engine.loops import mounted
 

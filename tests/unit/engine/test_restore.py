@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from metrics_storage.engine.archive import verify_archive
-from metrics_storage.engine.archive.content import Content
-from metrics_storage.engine.archive.entry import VERSION, Entry
-from metrics_storage.engine.archive.manifest import HEADERS, TRAILER, Account, line_of
-from metrics_storage.engine.archive.policy import RestoreOptions, Survey, survey
-from metrics_storage.engine.archive.restore import Restored, restore_archive
-from metrics_storage.engine.archive.tarformat import BLOCK, RECORD, Member, encode
-from metrics_storage.engine.archive.verify import VerifiedArchive
-from metrics_storage.engine.removal import remove_tree
+from metrics_storage.engine.archives.format import verify_archive
+from metrics_storage.engine.archives.format.content import Content
+from metrics_storage.engine.archives.format.entry import VERSION, Entry
+from metrics_storage.engine.archives.format.manifest import HEADERS, TRAILER, Account, line_of
+from metrics_storage.engine.archives.format.tarformat import BLOCK, RECORD, Member, encode
+from metrics_storage.engine.archives.format.verify import VerifiedArchive
+from metrics_storage.engine.archives.restore.policy import RestoreOptions, Survey, survey
+from metrics_storage.engine.archives.restore.restore import Restored, restore_archive
+from metrics_storage.engine.fs.remove import remove_tree
 from metrics_storage.errors import ArchiveCorruptError, ArchiveError
 from tests.unit.engine.archiving import HEADER, Archiving, close, deep_directories, open_count
 from tests.unit.engine.loops import mounted

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from metrics_storage.engine.scrub import Finding, Pace, Scrubber, ScrubInterruptedError, Verdict
-from metrics_storage.engine.vault import Vault
-from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.engine.archives.scrub import Finding, Pace, Scrubber, ScrubInterruptedError, Verdict
+from metrics_storage.engine.archives.store import Vault
+from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import JournalError, VolumeError
 from metrics_storage.model.identity import MANIFEST_SUFFIX, Identity
 from metrics_storage.model.record import Record

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from metrics_storage.engine.archive import scan
-from metrics_storage.engine.engine import StorageEngine
-from metrics_storage.engine.removal import remove_tree
-from metrics_storage.engine.tree import Visit
-from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.engine.archives.format import scan
+from metrics_storage.engine.fs.remove import remove_tree
+from metrics_storage.engine.fs.walk import Visit
+from metrics_storage.engine.lifecycle.engine import StorageEngine
+from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import RemovalError, UncleanArchiveError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase
@@ -143,7 +143,7 @@ def test_subvolumes_are_removed_with_no_more_rights_than_the_operator_has(engine
     trash = engine.storage.path / ".metrics-storage" / "trash"
     inode = (trash / IDENTITY.uid).stat().st_ino
     program = (
-        "import os, sys; from metrics_storage.engine.removal import remove_tree; "
+        "import os, sys; from metrics_storage.engine.fs.remove import remove_tree; "
         "remove_tree(os.open(sys.argv[1], os.O_RDONLY), os.fsencode(sys.argv[2]), inode=int(sys.argv[3]))"
     )
     subprocess.run(

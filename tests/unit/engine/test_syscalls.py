@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from metrics_storage.engine import syscalls
-from metrics_storage.engine.syscalls import open_beneath, rename_noreplace, require_openat2
+from metrics_storage.engine.fs import syscalls
+from metrics_storage.engine.fs.syscalls import open_beneath, rename_noreplace, require_openat2
 from metrics_storage.errors import VolumeError
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from metrics_storage.engine.engine import StorageEngine
+from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.errors import JournalError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase

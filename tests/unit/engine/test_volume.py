@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import VolumeError, VolumeLockedError, VolumeLostError
 
 
@@ -148,7 +148,7 @@ def test_what_a_predecessor_wrote_until_the_lock_is_flushed_before_anything_is_c
     with Volume(tmp_path, Role.STORAGE, initialise=True) as volume:
         volume.check()
         flushed: list[int] = []
-        monkeypatch.setattr("metrics_storage.engine.volume.sync_filesystem", flushed.append)
+        monkeypatch.setattr("metrics_storage.engine.volume.volume.sync_filesystem", flushed.append)
         volume.check()
         assert flushed == []
         volume.lock()
@@ -222,7 +222,7 @@ def test_what_was_written_before_is_flushed_on_the_volume_mounted_anew(
     remounted: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flushed: list[int] = []
-    monkeypatch.setattr("metrics_storage.engine.volume.sync_filesystem", flushed.append)
+    monkeypatch.setattr("metrics_storage.engine.volume.volume.sync_filesystem", flushed.append)
     remounted.check()
     assert flushed == [remounted.fd]
 

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from metrics_storage.engine.engine import StorageEngine
-from metrics_storage.engine.vault import Stored, Vault
-from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.engine.archives.store import Stored, Vault
+from metrics_storage.engine.lifecycle.engine import StorageEngine
+from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.spec import StorageSpec
 from tests.unit.engine.archiving import HEADER, Archiving

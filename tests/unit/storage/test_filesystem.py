@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from metrics_storage.engine.directories import Directories, Place
-from metrics_storage.engine.engine import StorageEngine
-from metrics_storage.engine.journal import Journal
-from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.engine.lifecycle.directories import Directories, Place
+from metrics_storage.engine.lifecycle.engine import StorageEngine
+from metrics_storage.engine.volume.journal import Journal
+from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import InvalidSpecError, RemovalError, SettingsError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase, Record

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from metrics_storage.engine import durable
-from metrics_storage.engine.engine import StorageEngine
-from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.engine.fs import durable
+from metrics_storage.engine.lifecycle.engine import StorageEngine
+from metrics_storage.engine.volume.journal import Journal
+from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.spec import StorageSpec
 from metrics_storage.storage import (
@@ -63,7 +64,7 @@ def test_a_call_for_one_name_reads_no_entries_of_others(
         return original(name, dir_fd)
 
     monkeypatch.setattr(durable, "read_file", counted)
-    monkeypatch.setattr("metrics_storage.engine.journal.Journal.uids", lambda _: pytest.fail("all were looked at"))
+    monkeypatch.setattr(Journal, "uids", lambda _: pytest.fail("all were looked at"))
     calls: list[Callable[[str], object]] = [manager.create, manager.get, manager.move_to_quarantine]
     for call in (*calls, manager.create, manager.delete):
         call("another")
@@ -94,7 +95,7 @@ def test_a_volume_without_index_gets_one(manager: FilesystemStorageManager, tmp_
 
 
 @pytest.mark.parametrize(
-    "step", ["metrics_storage.engine.journal.Journal.write", "os.fchown", "os.chown", "os.symlink"]
+    "step", ["metrics_storage.engine.volume.journal.Journal.write", "os.fchown", "os.chown", "os.symlink"]
 )
 def test_a_call_that_was_killed_leaves_no_life_unknown(
     manager: FilesystemStorageManager, tmp_path: Path, step: str
@@ -174,7 +175,7 @@ def test_what_a_failed_call_left_is_removed_by_the_next_creation_whatever_came_b
     for name in ("left", "between"):
         manager.create(name)
     with monkeypatch.context() as patch:
-        patch.setattr("metrics_storage.engine.directories.remove_tree", fail)
+        patch.setattr("metrics_storage.engine.lifecycle.directories.remove_tree", fail)
         with pytest.raises(DeleteMetricsStorageError):
             manager.delete("left")
     manager.delete("between")
@@ -191,5 +192,5 @@ def test_a_call_that_changed_nothing_costs_the_next_one_nothing(
     manager.create("there")
     with pytest.raises(CreateMetricsStorageError, match="exists already"):
         manager.create("there")
-    monkeypatch.setattr("metrics_storage.engine.journal.Journal.uids", lambda _: pytest.fail("all were looked at"))
+    monkeypatch.setattr(Journal, "uids", lambda _: pytest.fail("all were looked at"))
     manager.create("next")

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from metrics_storage.engine import durable
-from metrics_storage.engine.engine import StorageEngine
+from metrics_storage.engine.fs import durable
+from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.storage import FilesystemStorageManager
 from metrics_storage.storage.turn import turn
 from tests.unit.storage.test_filesystem import OWNER, engine_of

@@ -9,11 +9,11 @@ from metrics_storage.cli.archives.references import find, opened_vault
 from metrics_storage.cli.command import Command
 from metrics_storage.cli.output import note, say
 from metrics_storage.cli.tables import shown, shown_path
-from metrics_storage.engine.archive.losses import Losses
-from metrics_storage.engine.archive.manifest_reader import ManifestReader
-from metrics_storage.engine.directories import Directories
-from metrics_storage.engine.journal import Journal
-from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.engine.archives.format.losses import Losses
+from metrics_storage.engine.archives.format.manifest_reader import ManifestReader
+from metrics_storage.engine.lifecycle.directories import Directories
+from metrics_storage.engine.volume.journal import Journal
+from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import JournalError, SettingsError
 
 

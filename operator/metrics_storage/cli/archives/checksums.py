@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from metrics_storage.engine.archive.entry import Entry
+from metrics_storage.engine.archives.format.entry import Entry
 
 
 def checksum_lines(entries: Iterable[Entry], version: int) -> Iterator[bytes | None]:

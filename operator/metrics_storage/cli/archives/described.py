@@ -6,7 +6,7 @@ from typing import Final
 from metrics_storage.cli.archives.references import ids
 from metrics_storage.cli.output import note, say
 from metrics_storage.cli.tables import count, shown, size, table, width
-from metrics_storage.engine.vault import Description, Stored, Vault
+from metrics_storage.engine.archives.store import Description, Stored, Vault
 
 _MINUTES: Final = len("2026-01-01T00:00")
 

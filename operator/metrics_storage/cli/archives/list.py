@@ -12,7 +12,7 @@ from metrics_storage.cli.archives.references import Filter, opened_vault
 from metrics_storage.cli.command import Command
 from metrics_storage.cli.options import Output
 from metrics_storage.cli.output import note, say
-from metrics_storage.engine.vault import Description
+from metrics_storage.engine.archives.store import Description
 
 
 @click.command(

@@ -18,9 +18,9 @@ from metrics_storage.cli.options import setting
 from metrics_storage.cli.output import flush, is_terminal, note, say
 from metrics_storage.cli.tables import count, shown, size
 from metrics_storage.cli.values import Checked, Directory, number, seconds
-from metrics_storage.engine.pruning import Needs, Selection, select
-from metrics_storage.engine.vault import Description, Stored, Vault
-from metrics_storage.engine.volume import Role, Volume
+from metrics_storage.engine.archives.prune import Needs, Selection, select
+from metrics_storage.engine.archives.store import Description, Stored, Vault
+from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import SettingsError
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-from metrics_storage.engine.vault import Archives, CopiedPair, Stored, Vault
+from metrics_storage.engine.archives.store import Archives, CopiedPair, Stored, Vault
 from metrics_storage.errors import SettingsError
 from metrics_storage.model.identity import ARCHIVE_SUFFIX, MANIFEST_SUFFIX
 

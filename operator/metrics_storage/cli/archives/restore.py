@@ -17,10 +17,10 @@ from metrics_storage.cli.output import note, say
 from metrics_storage.cli.progress import Progress
 from metrics_storage.cli.tables import count, kinds, size
 from metrics_storage.cli.values import Directory
-from metrics_storage.engine.archive.policy import RestoreOptions, Survey, survey
-from metrics_storage.engine.archive.restore import Restored, restore_archive
-from metrics_storage.engine.archive.verify import VerifiedArchive, verify_archive
-from metrics_storage.engine.vault import Archives, Vault, require_named_after
+from metrics_storage.engine.archives.format.verify import VerifiedArchive, verify_archive
+from metrics_storage.engine.archives.restore.policy import RestoreOptions, Survey, survey
+from metrics_storage.engine.archives.restore.restore import Restored, restore_archive
+from metrics_storage.engine.archives.store import Archives, Vault, require_named_after
 from metrics_storage.errors import ArchiveError, SettingsError
 
 _REFUSED_SHOWN: Final = 20

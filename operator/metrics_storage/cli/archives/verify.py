@@ -14,8 +14,8 @@ from metrics_storage.cli.output import flush, is_terminal, note, say
 from metrics_storage.cli.progress import Progress
 from metrics_storage.cli.tables import count, shown, size
 from metrics_storage.cli.values import Checked, digest
-from metrics_storage.engine.archive.verify import VerifiedArchive
-from metrics_storage.engine.vault import Archives, Stored
+from metrics_storage.engine.archives.format.verify import VerifiedArchive
+from metrics_storage.engine.archives.store import Archives, Stored
 from metrics_storage.errors import ArchiveCorruptError, SettingsError
 
 

@@ -1,0 +1,1 @@
+"""Restoring an archive into a new directory, every danger in it refused."""

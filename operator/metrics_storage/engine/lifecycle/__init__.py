@@ -1,0 +1,1 @@
+"""The life of a storage directory, one journalled step after the other."""
