@@ -107,7 +107,7 @@ def run(**values: Any) -> int:
     settings = Settings(**values)
     try:
         # The one command that needs kopf and the Kubernetes client, which may not be installed elsewhere.
-        from metrics_storage.controller import startup  # noqa: PLC0415
+        from metrics_storage.controller.kopf_adapter import startup  # noqa: PLC0415
     except ModuleNotFoundError as exc:
         if (exc.name or "").partition(".")[0] not in _EXTRA:
             raise

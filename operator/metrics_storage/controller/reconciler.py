@@ -12,9 +12,9 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
+from metrics_storage.controller.engine_api import Engine
 from metrics_storage.controller.events import Events
-from metrics_storage.controller.fairness import Turns
-from metrics_storage.controller.port import Engine
+from metrics_storage.controller.fair_queue import FairQueue
 from metrics_storage.controller.refusals import Refusals
 from metrics_storage.controller.subject import Subject, now, placed
 from metrics_storage.errors import (
@@ -59,7 +59,7 @@ class Reconciler:
         self._engine = engine
         self._claims = claims
         self._events = events
-        self._turns = Turns(_PROVIDED_AT_ONCE)
+        self._turns = FairQueue(_PROVIDED_AT_ONCE)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._resting: dict[str, float] = {}
         self._attended: dict[str, float] = {}

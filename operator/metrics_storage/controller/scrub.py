@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from metrics_storage.controller.events import Events
 from metrics_storage.engine.archives.scrub import Finding, Pace, Scrubber, ScrubInterruptedError, Verdict
-from metrics_storage.engine.archives.store import Stored, Vault, identity_of
+from metrics_storage.engine.archives.store import ArchiveStore, Stored, identity_of
 from metrics_storage.engine.volume.volume import Volume
 from metrics_storage.errors import ArchiveCorruptError, InvalidSpecError
 from metrics_storage.model.identity import Identity
@@ -46,7 +46,7 @@ class Scrub:
 
         `recorded` gives the journal's record of a uid; it is called in the scrub's thread.
         """
-        self._vault = Vault(quarantine)
+        self._vault = ArchiveStore(quarantine)
         self._events = events
         self._interval = interval
         self._stop = threading.Event()

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from metrics_storage.constants import FINALIZER, MANAGED_SELECTOR, UID_LABEL, VOLUME_ID_LABEL
-from metrics_storage.controller.port import Engine
+from metrics_storage.controller.engine_api import Engine
 from metrics_storage.controller.reconciler import Reconciler
 from metrics_storage.errors import MetricsStorageError
 from metrics_storage.kube.api import Api

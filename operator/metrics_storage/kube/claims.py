@@ -12,7 +12,7 @@ from metrics_storage.constants import UID_LABEL
 from metrics_storage.errors import ClaimInUseError, ConflictError, KubernetesError
 from metrics_storage.kube import builders
 from metrics_storage.kube.api import Api
-from metrics_storage.kube.deletion_waiter import GoneWaiter
+from metrics_storage.kube.deletion_waiter import DeletionWaiter
 from metrics_storage.kube.resources import CLAIMS, VOLUMES
 from metrics_storage.kube.volume_source import VolumeTemplate
 from metrics_storage.model.identity import Identity
@@ -27,7 +27,7 @@ _PROTECTION = ("kubernetes.io/pvc-protection", "kubernetes.io/pv-protection")
 class Claims:
     """Claims and volumes for the directories of one storage volume."""
 
-    def __init__(self, api: Api, waiter: GoneWaiter, template: VolumeTemplate, volume_id: str) -> None:
+    def __init__(self, api: Api, waiter: DeletionWaiter, template: VolumeTemplate, volume_id: str) -> None:
         self._api = api
         self._waiter = waiter
         self.template = template

@@ -12,7 +12,7 @@ _FIRST_LOOK: Final = 0.1
 _SLOWEST_LOOK: Final = 2.0
 
 
-class GoneWaiter:
+class DeletionWaiter:
     """Tells when managed objects have left the API server.
 
     An answer "gone" comes from a list by our own label, which somebody may have taken off: whoever destroys

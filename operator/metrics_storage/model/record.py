@@ -158,6 +158,14 @@ _NAMES: Final = {
 """The fields of each part of an entry that this version knows."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ensured:
+    """A provisioned directory, and in words what had to be repaired."""
+
+    record: Record
+    repairs: tuple[str, ...] = ()
+
+
 def _known(cls: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of `data` that this version's class has."""
     names = _NAMES[cls]

@@ -22,8 +22,8 @@ from metrics_storage.errors import (
 from metrics_storage.kube.client import Client
 from metrics_storage.kube.resources import STORAGES
 from metrics_storage.model.identity import Identity
-from metrics_storage.storage.look import Look
 from metrics_storage.storage.protocol import REASON, MetricsStorage, check_name, raising
+from metrics_storage.storage.resource_view import ResourceView
 
 _TIMEOUT: Final = 120.0
 _FIRST_LOOK: Final = 0.05
@@ -96,9 +96,11 @@ class KubernetesStorageManager:
             if created is None:
                 raise CreateMetricsStorageError(f"storage of runner {runner_name!r} exists already")
             try:
-                return self._storage(self._wait(Look(created), lambda now: now.ready, "Ready", self._deadline()))
+                return self._storage(
+                    self._wait(ResourceView(created), lambda now: now.ready, "Ready", self._deadline())
+                )
             except MetricsStorageError as exc:
-                withdrawn = self._withdraw(Look(created))
+                withdrawn = self._withdraw(ResourceView(created))
                 raise CreateMetricsStorageError(f"{subject}: {exc} ({withdrawn})") from exc
 
     def list_all(self) -> Iterator[MetricsStorage]:
@@ -108,8 +110,8 @@ class KubernetesStorageManager:
             GetMetricsStorageError: the API server refused or did not answer.
         """
         with raising(GetMetricsStorageError, f"storages of namespace {self._namespace!r} cannot be listed"):
-            looks = map(Look, self._client.list(STORAGES, self._namespace))
-            return iter([self._storage(look) for look in looks if look.in_service])
+            views = map(ResourceView, self._client.list(STORAGES, self._namespace))
+            return iter([self._storage(view) for view in views if view.in_service])
 
     def get(self, runner_name: str) -> MetricsStorage:
         """The storage of a runner.
@@ -118,11 +120,11 @@ class KubernetesStorageManager:
             GetMetricsStorageError: there is none in service, or the API server refused or did not answer.
         """
         with raising(GetMetricsStorageError, f"storage of runner {runner_name!r}"):
-            look = self._look(runner_name)
-            if look is None or not look.in_service:
-                state = "does not exist" if look is None else f"is not in service: {look.summary}"
+            view = self._view(runner_name)
+            if view is None or not view.in_service:
+                state = "does not exist" if view is None else f"is not in service: {view.summary}"
                 raise GetMetricsStorageError(f"storage of runner {runner_name!r} {state}")
-            return self._storage(look)
+            return self._storage(view)
 
     def delete(self, runner_name: str) -> None:
         """Delete the resource and return when it is gone, which it is after its directory, in whatever state it was.
@@ -134,10 +136,10 @@ class KubernetesStorageManager:
                 stays requested.
         """
         with raising(DeleteMetricsStorageError, f"storage of runner {runner_name!r} was not deleted"):
-            look = self._look(runner_name)
-            if look is None:
+            view = self._view(runner_name)
+            if view is None:
                 raise DeleteMetricsStorageError(f"storage of runner {runner_name!r} does not exist")
-            self._remove(look, self._deadline())
+            self._remove(view, self._deadline())
 
     def move_to_quarantine(self, runner_name: str, reason: str = REASON) -> None:
         """Request quarantine, wait until the archive is committed and verified, then delete the resource.
@@ -151,82 +153,84 @@ class KubernetesStorageManager:
         """
         with raising(QuarantineMetricsStorageError, f"storage of runner {runner_name!r} was not quarantined"):
             deadline = self._deadline()
-            look = self._look(runner_name)
-            if look is None or not self._request_quarantine(look, reason):
+            view = self._view(runner_name)
+            if view is None or not self._request_quarantine(view, reason):
                 raise QuarantineMetricsStorageError(f"storage of runner {runner_name!r} does not exist")
-            look = self._wait(look, lambda now: now.archived, "archived", deadline)
+            view = self._wait(view, lambda now: now.archived, "archived", deadline)
             try:
-                self._remove(look, deadline)
+                self._remove(view, deadline)
             except MetricsStorageError as exc:
                 raise QuarantineMetricsStorageError(
-                    f"storage of runner {runner_name!r} is archived as {look.archive}, but not gone: {exc}"
+                    f"storage of runner {runner_name!r} is archived as {view.archive}, but not gone: {exc}"
                 ) from exc
 
     def _deadline(self) -> float:
         return time.monotonic() + self._timeout
 
-    def _look(self, runner_name: str) -> Look | None:
+    def _view(self, runner_name: str) -> ResourceView | None:
         check_name(self._namespace, runner_name)
         body = self._client.get(STORAGES, runner_name, self._namespace)
-        return Look(body) if body is not None else None
+        return ResourceView(body) if body is not None else None
 
-    def _storage(self, look: Look) -> MetricsStorage:
+    def _storage(self, view: ResourceView) -> MetricsStorage:
         if self._mount_path is None:
-            return MetricsStorage(Path(str(look.path)), look.name)
-        identity = Identity(self._namespace, look.name, look.uid)
-        return MetricsStorage(self._mount_path / identity.namespace / identity.directory_name, look.name)
+            return MetricsStorage(Path(str(view.path)), view.name)
+        identity = Identity(self._namespace, view.name, view.uid)
+        return MetricsStorage(self._mount_path / identity.namespace / identity.directory_name, view.name)
 
-    def _request_quarantine(self, look: Look, reason: str) -> bool:
+    def _request_quarantine(self, view: ResourceView, reason: str) -> bool:
         """Whether quarantine is requested, now or before; False where the resource is gone."""
-        if look.quarantine_requested:
+        if view.quarantine_requested:
             return True
         annotations = {constants.QUARANTINE_ANNOTATION: reason.strip() or REASON}
-        body = {"metadata": {"uid": look.uid, "annotations": annotations}}
-        return self._client.patch(STORAGES, look.name, body, self._namespace) is not None
+        body = {"metadata": {"uid": view.uid, "annotations": annotations}}
+        return self._client.patch(STORAGES, view.name, body, self._namespace) is not None
 
-    def _remove(self, look: Look, deadline: float) -> None:
+    def _remove(self, view: ResourceView, deadline: float) -> None:
         """Delete this very resource and wait until it is gone."""
-        self._client.delete(STORAGES, look.name, look.uid, self._namespace)
-        for now in self._follow(look, "gone", deadline):
+        self._client.delete(STORAGES, view.name, view.uid, self._namespace)
+        for now in self._follow(view, "gone", deadline):
             if now is None:
                 return
 
-    def _withdraw(self, look: Look) -> str:
+    def _withdraw(self, view: ResourceView) -> str:
         """Ask for the deletion of what nobody was told of; says in words what came of it."""
         try:
-            self._client.delete(STORAGES, look.name, look.uid, self._namespace)
+            self._client.delete(STORAGES, view.name, view.uid, self._namespace)
         except KubernetesError as exc:
             return f"its resource is left behind: {exc}"
         return "its resource was deleted again"
 
-    def _wait(self, look: Look, reached: Callable[[Look], bool], goal: str, deadline: float) -> Look:
+    def _wait(
+        self, view: ResourceView, reached: Callable[[ResourceView], bool], goal: str, deadline: float
+    ) -> ResourceView:
         """The resource once it has reached a goal."""
-        for now in self._follow(look, goal, deadline):
+        for now in self._follow(view, goal, deadline):
             if now is None:
                 break
             if reached(now):
                 return now
         raise MetricsStorageError(f"somebody deleted it before it was seen to be {goal}")
 
-    def _follow(self, look: Look, goal: str, deadline: float) -> Iterator[Look | None]:
-        """The resource, look after look, and at last None when it is gone, whatever has its name then.
+    def _follow(self, view: ResourceView, goal: str, deadline: float) -> Iterator[ResourceView | None]:
+        """The resource, as it is seen again and again, and at last None when it is gone, whatever has its name then.
 
         Raises:
-            MetricsStorageError: it stalls, or the deadline is reached. A condition that stands there at `look`
+            MetricsStorageError: it stalls, or the deadline is reached. A condition that `view` has
                 is from before the request that is waited for, and does not count.
             KubernetesError: an answer that waiting does not mend.
         """
-        first, pause, silence = look, _FIRST_LOOK, ""
+        first, pause, silence = view, _FIRST_LOOK, ""
         while True:
-            yield look
-            if look.stall and look.stall != first.stall:
-                raise MetricsStorageError(f"{look.stall['reason']}: {look.stall['message']}")
+            yield view
+            if view.stall and view.stall != first.stall:
+                raise MetricsStorageError(f"{view.stall['reason']}: {view.stall['message']}")
             if time.monotonic() + pause > deadline:
-                raise MetricsStorageError(f"not {goal} after {self._timeout:g} s: {silence or look.summary}")
+                raise MetricsStorageError(f"not {goal} after {self._timeout:g} s: {silence or view.summary}")
             time.sleep(pause)
             pause = min(pause * 1.5, _SLOWEST_LOOK)
             try:
-                now = self._look(first.name)
+                now = self._view(first.name)
             except KubernetesError as exc:
                 if exc.status not in _PASSING:
                     raise
@@ -235,4 +239,4 @@ class KubernetesStorageManager:
             if now is None or now.uid != first.uid:
                 yield None
                 return
-            look, silence = now, ""
+            view, silence = now, ""

@@ -23,10 +23,10 @@ from metrics_storage.errors import (
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase, Record
 from metrics_storage.model.spec import StorageSpec
+from metrics_storage.storage.local_volumes import LocalVolumes, Work
 from metrics_storage.storage.paths import directory_path
 from metrics_storage.storage.protocol import REASON, MetricsStorage, check_name, raising
 from metrics_storage.storage.records import NAMESPACE, Records, is_unfinished_quarantine
-from metrics_storage.storage.session import LocalVolumes, Work
 
 _log = logging.getLogger(__name__)
 

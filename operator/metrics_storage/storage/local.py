@@ -27,7 +27,7 @@ from metrics_storage.errors import (
     SettingsError,
 )
 from metrics_storage.storage.filesystem import FilesystemStorageManager
-from metrics_storage.storage.foreign import archive_directory
+from metrics_storage.storage.other_managers import archive_directory
 from metrics_storage.storage.paths import directory_path
 from metrics_storage.storage.protocol import MetricsStorage, QuarantineMethod, StorageManager, check_name, raising
 from metrics_storage.storage.records import NAMESPACE

@@ -25,7 +25,7 @@ from metrics_storage.errors import (
 )
 from metrics_storage.model.identity import NAME_MAX, Identity
 from metrics_storage.model.record import Phase, Record
-from metrics_storage.storage.names import Names
+from metrics_storage.storage.name_index import Names
 
 NAMESPACE: Final = "local"
 """Stands where the namespace of a MetricsStorage stands in a cluster; other records are never touched."""

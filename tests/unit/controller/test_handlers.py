@@ -9,11 +9,11 @@ import kopf
 import pytest
 
 from metrics_storage import errors
-from metrics_storage.controller import memory
-from metrics_storage.controller.handlers import register
-from metrics_storage.controller.memory import Bookkeeping
+from metrics_storage.controller.kopf_adapter import storage
+from metrics_storage.controller.kopf_adapter.handlers import register
+from metrics_storage.controller.kopf_adapter.startup import build_kopf_settings
+from metrics_storage.controller.kopf_adapter.storage import Bookkeeping
 from metrics_storage.controller.settings import Settings
-from metrics_storage.controller.startup import build_kopf_settings
 
 BODY: dict[str, Any] = {"metadata": {"namespace": "runners", "name": "runner-0", "uid": "u", "generation": 1}}
 RAISED = [
@@ -87,7 +87,7 @@ def test_a_latched_quarantine_is_tried_again_although_the_object_does_not_say_so
 def test_a_clock_that_is_set_back_does_not_put_the_next_attempt_off(monkeypatch: pytest.MonkeyPatch) -> None:
     progress = Bookkeeping().progress
     body = kopf.Body({"metadata": {"uid": "u"}})
-    monkeypatch.setattr(memory, "time", clock := SimpleNamespace(time=lambda: 36_000.0, monotonic=lambda: 10.0))
+    monkeypatch.setattr(storage, "time", clock := SimpleNamespace(time=lambda: 36_000.0, monotonic=lambda: 10.0))
     progress.store(key="k", record={"delayed": "1970-01-01T10:00:20+00:00"}, body=body, patch=kopf.Patch())
     clock.time, clock.monotonic = (lambda: 36_005.0), (lambda: 15.0)
     assert progress.fetch(key="k", body=body) == {"delayed": "1970-01-01T10:00:20+00:00"}

@@ -15,9 +15,9 @@ import pytest
 from metrics_storage.constants import FINALIZER
 from metrics_storage.controller import reconciler as module
 from metrics_storage.controller.events import Events
-from metrics_storage.controller.port import LocalEngine
 from metrics_storage.controller.reconciler import Reconciler
-from metrics_storage.engine.archives.archiver import QuarantineStore
+from metrics_storage.engine.archives.archiver import Archiver
+from metrics_storage.engine.host import LocalEngine
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import (
@@ -29,7 +29,7 @@ from metrics_storage.errors import (
 )
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import Claims
-from metrics_storage.kube.deletion_waiter import GoneWaiter
+from metrics_storage.kube.deletion_waiter import DeletionWaiter
 from metrics_storage.kube.resources import CLAIMS, EVENTS, STORAGES, VOLUMES, Resource
 from metrics_storage.kube.volume_source import VolumeTemplate
 from metrics_storage.model.identity import Identity
@@ -124,7 +124,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         api = cast("Api", fake)
         disk = StorageEngine(storage, quarantine)
         engine = LocalEngine(disk, workers=2, archive_workers=1)
-        claims = Claims(api, GoneWaiter(api), VolumeTemplate("hostPath", "/srv"), storage.id)
+        claims = Claims(api, DeletionWaiter(api), VolumeTemplate("hostPath", "/srv"), storage.id)
         yield World(fake, Reconciler(api, engine, claims, Events(api)), tmp_path, disk)
         engine.close()
 
@@ -164,7 +164,7 @@ def test_a_person_who_must_act_is_called_once_and_not_with_every_attempt(
 
     world.apply(reason="not JSON")
     with monkeypatch.context() as patch:
-        patch.setattr(QuarantineStore, "_check_room", refuse)
+        patch.setattr(Archiver, "_check_room", refuse)
         with pytest.raises(VolumeFullError):
             world.reconcile()
         assert world.reason("Stalled") == "QuarantineVolumeFull"

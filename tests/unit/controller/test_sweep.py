@@ -10,7 +10,7 @@ import pytest
 
 from metrics_storage.constants import FINALIZER
 from metrics_storage.controller import sweep as module
-from metrics_storage.controller.port import Engine
+from metrics_storage.controller.engine_api import Engine
 from metrics_storage.controller.reconciler import Reconciler
 from metrics_storage.controller.sweep import Sweep
 from metrics_storage.errors import KubernetesError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from metrics_storage.engine.archives.store import Vault
+from metrics_storage.engine.archives.store import ArchiveStore
 from metrics_storage.errors import ArchiveCorruptError, VolumeError
 from metrics_storage.model.identity import MANIFEST_SUFFIX, Identity
 from tests.unit.engine.vaulting import RUNNER, UIDS, Site, flip, opened_site
@@ -87,7 +87,7 @@ def test_a_link_or_fifo_in_the_place_of_an_archive_is_not_followed(site: Site) -
 
 
 def test_a_volume_without_marker_is_no_empty_volume(tmp_path: Path) -> None:
-    with pytest.raises(VolumeError, match="is it mounted"), Vault.opened(tmp_path):
+    with pytest.raises(VolumeError, match="is it mounted"), ArchiveStore.opened(tmp_path):
         pass
 
 

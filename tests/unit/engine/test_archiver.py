@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from metrics_storage.engine.archives import archiver
-from metrics_storage.engine.archives.archiver import QuarantineStore
+from metrics_storage.engine.archives.archiver import Archiver
 from metrics_storage.engine.archives.format.writer import ArchiveSummary, write_archive
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import ArchiveCorruptError
@@ -25,11 +25,11 @@ RECORD = Record(
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[QuarantineStore]:
+def store(tmp_path: Path) -> Iterator[Archiver]:
     """A store on a fresh volume."""
     (tmp_path / "quarantine").mkdir()
     with Volume(tmp_path / "quarantine", Role.QUARANTINE, initialise=True) as volume:
-        yield QuarantineStore(volume, cluster="", node="")
+        yield Archiver(volume, cluster="", node="")
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def committed(tmp_path: Path) -> list[str]:
 
 
 def test_a_provisional_archive_whose_end_was_not_recorded_is_not_written_again_and_again(
-    store: QuarantineStore, source: int, tmp_path: Path
+    store: Archiver, source: int, tmp_path: Path
 ) -> None:
     first = store.commit_provisional(source, RECORD)
     again = store.commit_provisional(source, RECORD)
@@ -56,7 +56,7 @@ def test_a_provisional_archive_whose_end_was_not_recorded_is_not_written_again_a
 
 
 def test_an_unclean_archive_whose_end_was_not_recorded_is_not_written_again_and_again(
-    store: QuarantineStore, source: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Archiver, source: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def write(*arguments: Any, **named: Any) -> ArchiveSummary:
         source_fd, archive_fd, manifest_fd, header = arguments
@@ -73,7 +73,7 @@ def test_an_unclean_archive_whose_end_was_not_recorded_is_not_written_again_and_
 
 @pytest.mark.parametrize("digest", ["archive_sha256", "manifest_sha256"])
 def test_a_disk_that_gives_back_another_file_than_was_written_is_not_trusted(
-    store: QuarantineStore, source: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digest: str
+    store: Archiver, source: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digest: str
 ) -> None:
     def write(*arguments: Any, **named: Any) -> ArchiveSummary:
         other: dict[str, Any] = {digest: "0" * 64}
@@ -86,7 +86,7 @@ def test_a_disk_that_gives_back_another_file_than_was_written_is_not_trusted(
 
 
 def test_a_provisional_commit_whose_end_was_not_recorded_is_kept_and_never_taken_for_the_final_one(
-    store: QuarantineStore, source: int, tmp_path: Path
+    store: Archiver, source: int, tmp_path: Path
 ) -> None:
     assert not store.commit_provisional(source, RECORD).archive.clean
     final = store.commit(source, RECORD)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from metrics_storage.engine.archives.scrub import Finding, Pace, Scrubber, ScrubInterruptedError, Verdict
-from metrics_storage.engine.archives.store import Vault
+from metrics_storage.engine.archives.store import ArchiveStore
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import JournalError, VolumeError
 from metrics_storage.model.identity import MANIFEST_SUFFIX, Identity
@@ -143,7 +143,7 @@ def test_a_shortage_of_descriptors_makes_nothing_corrupt(site: Site, monkeypatch
     scrub = scrubber(site)
     scrub.begin_round()
     with monkeypatch.context() as patch:
-        patch.setattr(Vault, "verify", fail)
+        patch.setattr(ArchiveStore, "verify", fail)
         with pytest.raises(OSError, match="Too many open files"):
             scrub.step()
     assert [one.verdict for one in finish(scrub)] == [Verdict.SOUND] * 3

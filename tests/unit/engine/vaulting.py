@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from metrics_storage.engine.archives.store import Stored, Vault
+from metrics_storage.engine.archives.store import ArchiveStore, Stored
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.model.identity import Identity
@@ -25,7 +25,7 @@ class Site:
 
     root: Path
     engine: StorageEngine
-    vault: Vault
+    vault: ArchiveStore
 
     @property
     def storage(self) -> Path:
@@ -78,7 +78,7 @@ def opened_site(root: Path) -> Iterator[Site]:
         Volume(root / "quarantine", Role.QUARANTINE, initialise=True) as quarantine,
     ):
         storage.lock()
-        yield Site(root, StorageEngine(storage, quarantine), Vault(quarantine))
+        yield Site(root, StorageEngine(storage, quarantine), ArchiveStore(quarantine))
 
 
 def flip(path: Path, where: Callable[[int], int] = lambda size: size // 2) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from metrics_storage.model.resource import StorageResource
-from metrics_storage.storage.look import Look
+from metrics_storage.storage.resource_view import ResourceView
 
 UID = "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"
 OTHER = "7a1de1a2-0c6f-4a0c-8a36-0a8f6a1f9b22"
@@ -40,8 +40,8 @@ def test_operator_and_library_read_one_request_out_of_an_annotation(value: objec
     provided = body(value, {"uid": UID, "path": "/srv/runners/runner-0"})
 
     assert StorageResource(provided).quarantine_reason == reason
-    assert Look(provided).quarantine_requested is (reason is not None)
-    assert Look(provided).in_service is (reason is None)
+    assert ResourceView(provided).quarantine_requested is (reason is not None)
+    assert ResourceView(provided).in_service is (reason is None)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_status_of_another_life_counts_for_nothing(status: dict[str, Any]) -> 
         for kind in ("Ready", "Quarantined", "Stalled")
     ]
     restored = body(status={"path": "/srv", **status, "quarantine": QUARANTINE, "conditions": conditions})
-    look = Look(restored)
+    look = ResourceView(restored)
 
     assert StorageResource(restored).status == {}
     assert not StorageResource(restored).is_flagged

@@ -228,7 +228,7 @@ def test_a_directory_that_was_replaced_meanwhile_is_kept(
             super().mkdir(mode, parents, exist_ok)
 
     from metrics_storage.errors import ArchiveError
-    from metrics_storage.storage.foreign import archive_directory
+    from metrics_storage.storage.other_managers import archive_directory
 
     with pytest.raises(ArchiveError, match="is not the directory any more that was archived"):
         archive_directory(tmp_path / "foreign" / "runner-0", "runner-0", Turning(quarantine))

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from metrics_storage.cli import options, values
-from metrics_storage.cli.archives.references import find, opened_vault
+from metrics_storage.cli.archives.references import find, opened_store
 from metrics_storage.cli.command import Command
 from metrics_storage.cli.output import note, say
 from metrics_storage.cli.tables import shown, shown_path
@@ -39,7 +39,7 @@ def accept(uid: str, storage_root: Path, quarantine_root: Path, yes: bool) -> No
     exactly what is shown here and nothing changes meanwhile; the directory is removed after that. The manifest of
     that archive names what is missing. Nothing is removed by this command.
     """
-    with Volume(storage_root, Role.STORAGE, initialise=False) as storage, opened_vault(quarantine_root) as vault:
+    with Volume(storage_root, Role.STORAGE, initialise=False) as storage, opened_store(quarantine_root) as vault:
         record = Journal(storage).read(uid)
         if record is None or not record.must_be_archived or record.quarantine is None:
             raise JournalError(f"{uid} has no quarantine that waits for an archive on {storage_root}")

@@ -6,14 +6,14 @@ from typing import Final
 from metrics_storage.cli.archives.references import ids
 from metrics_storage.cli.output import note, say
 from metrics_storage.cli.tables import count, shown, size, table, width
-from metrics_storage.engine.archives.store import Description, Stored, Vault
+from metrics_storage.engine.archives.store import ArchiveStore, Description, Stored
 
 _MINUTES: Final = len("2026-01-01T00:00")
 
 _HEAD: Final = ("ID", "NAMESPACE", "NAME", "CREATED", "SIZE", "FILES", "STATE", "REASON")
 
 
-def describe_all(vault: Vault, found: list[Stored]) -> Iterator[Description]:
+def describe_all(vault: ArchiveStore, found: list[Stored]) -> Iterator[Description]:
     """Descriptions of archives, without those that are removed meanwhile."""
     for stored in found:
         try:

@@ -8,7 +8,7 @@ import click
 
 from metrics_storage.cli import options
 from metrics_storage.cli.archives.described import describe_all, print_table, state
-from metrics_storage.cli.archives.references import Filter, opened_vault
+from metrics_storage.cli.archives.references import Filter, opened_store
 from metrics_storage.cli.command import Command
 from metrics_storage.cli.options import Output
 from metrics_storage.cli.output import note, say
@@ -40,7 +40,7 @@ no manifest  only the archive is there: an interrupted removal, or a loss
 @options.output
 def list_archives(quarantine_root: Path, namespace: str | None, name: str | None, output: Output) -> int:
     """List the archives of a quarantine volume."""
-    with opened_vault(quarantine_root) as vault:
+    with opened_store(quarantine_root) as vault:
         found = Filter(namespace, name).of(vault.archives())
         described = describe_all(vault, found)
         if output is Output.JSON:

@@ -12,14 +12,14 @@ import click
 
 from metrics_storage.cli import options
 from metrics_storage.cli.archives.described import describe_all, print_table
-from metrics_storage.cli.archives.references import Filter, ids, label, opened_vault
+from metrics_storage.cli.archives.references import Filter, ids, label, opened_store
 from metrics_storage.cli.command import Command, variable
 from metrics_storage.cli.options import setting
 from metrics_storage.cli.output import flush, is_terminal, note, say
 from metrics_storage.cli.tables import count, shown, size
 from metrics_storage.cli.values import Checked, Directory, number, seconds
 from metrics_storage.engine.archives.prune import Needs, Selection, select
-from metrics_storage.engine.archives.store import Description, Stored, Vault
+from metrics_storage.engine.archives.store import ArchiveStore, Description, Stored
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import SettingsError
 
@@ -84,7 +84,7 @@ def prune(
     if not (yes or dry_run or is_terminal(sys.stdin)):
         raise SettingsError("nobody can be asked without a terminal: give --yes, or --dry-run")
     with ExitStack() as stack:
-        vault = stack.enter_context(opened_vault(quarantine_root, writable=True))
+        vault = stack.enter_context(opened_store(quarantine_root, writable=True))
         storage = None
         if storage_root is not None:
             storage = stack.enter_context(Volume(storage_root, Role.STORAGE, initialise=False))
@@ -149,7 +149,7 @@ def _print_kept(kept: dict[Stored, str], known: list[Stored]) -> None:
             note(f"  {label(stored, names, short=short)}")
 
 
-def _remove(vault: Vault, needs: Needs, chosen: list[Description]) -> int:
+def _remove(vault: ArchiveStore, needs: Needs, chosen: list[Description]) -> int:
     """Remove one after the other, each only if nothing needs it by now."""
     late = 0
     for one in chosen:

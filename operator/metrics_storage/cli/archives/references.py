@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-from metrics_storage.engine.archives.store import Archives, CopiedPair, Stored, Vault
+from metrics_storage.engine.archives.store import Archives, ArchiveStore, CopiedPair, Stored
 from metrics_storage.errors import SettingsError
 from metrics_storage.model.identity import ARCHIVE_SUFFIX, MANIFEST_SUFFIX
 
@@ -29,13 +29,13 @@ archive_argument = click.argument("archive", metavar="ARCHIVE", help=ARCHIVE_HEL
 
 
 @contextmanager
-def opened_vault(root: Path, *, writable: bool = False) -> Iterator[Vault]:
+def opened_store(root: Path, *, writable: bool = False) -> Iterator[ArchiveStore]:
     """The archives of a quarantine volume.
 
     Raises:
         VolumeError: it is no quarantine volume.
     """
-    with Vault.opened(root, writable=writable) as vault:
+    with ArchiveStore.opened(root, writable=writable) as vault:
         yield vault
 
 
@@ -57,7 +57,7 @@ def opened_archives(root: Path | None, *references: str) -> Iterator[Archives]:
             "--quarantine-root or METRICS_STORAGE_QUARANTINE_ROOT is missing: say where the quarantine volume is "
             f"mounted, or give the path of a copied archive, NAME{ARCHIVE_SUFFIX}, that lies beside its manifest"
         )
-    with Vault.opened(root) as vault:
+    with ArchiveStore.opened(root) as vault:
         yield vault
 
 

@@ -20,7 +20,7 @@ from metrics_storage.cli.values import Directory
 from metrics_storage.engine.archives.format.verify import VerifiedArchive, verify_archive
 from metrics_storage.engine.archives.restore.policy import RestoreOptions, Survey, survey
 from metrics_storage.engine.archives.restore.restore import Restored, restore_archive
-from metrics_storage.engine.archives.store import Archives, Vault, require_named_after
+from metrics_storage.engine.archives.store import Archives, ArchiveStore, require_named_after
 from metrics_storage.errors import ArchiveError, SettingsError
 
 _REFUSED_SHOWN: Final = 20
@@ -126,7 +126,7 @@ def _incomplete(directory: Path) -> str:
 
 def _require_free(vault: Archives, directory: Path) -> None:
     """See that the target is new or empty, and not on the quarantine volume, before anything long begins."""
-    if isinstance(vault, Vault) and os.path.commonpath(
+    if isinstance(vault, ArchiveStore) and os.path.commonpath(
         [os.path.realpath(directory), os.path.realpath(vault.path)]
     ) == os.path.realpath(vault.path):
         raise SettingsError(f"{directory} is on the quarantine volume: restore to somewhere else")

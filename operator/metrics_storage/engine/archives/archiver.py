@@ -50,7 +50,7 @@ class Committed:
     accepted: bool = False
 
 
-class QuarantineStore:
+class Archiver:
     """The archives on one quarantine volume. `cluster` and `node` are for the manifests."""
 
     def __init__(self, volume: Volume, *, cluster: str, node: str) -> None:

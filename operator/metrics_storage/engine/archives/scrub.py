@@ -17,7 +17,7 @@ from enum import Enum, auto
 from typing import Final
 
 from metrics_storage.engine.archives.format.verify import VerifiedArchive
-from metrics_storage.engine.archives.store import Stored, Vault
+from metrics_storage.engine.archives.store import ArchiveStore, Stored
 from metrics_storage.engine.fs import durable
 from metrics_storage.engine.fs.walk import Progress
 from metrics_storage.errors import ArchiveCorruptError, JournalError, MetricsStorageError, VolumeError
@@ -100,7 +100,7 @@ class Pace:
 class Scrubber:
     """Reads the archives of a volume again. Its methods are for one thread at a time."""
 
-    def __init__(self, vault: Vault, pace: Pace, recorded: Callable[[str], Record | None] | None = None) -> None:
+    def __init__(self, vault: ArchiveStore, pace: Pace, recorded: Callable[[str], Record | None] | None = None) -> None:
         """Scrub a volume; `recorded` gives the journal's record of a uid, whose digests must then agree."""
         self._vault = vault
         self._pace = pace

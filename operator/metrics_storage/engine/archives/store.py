@@ -1,7 +1,7 @@
 """The committed archives of a quarantine volume: which there are, opening and verifying them, removing one.
 
 What is here is enumerated from names alone, so that an archive with a broken manifest is still seen. Archives
-are written and committed in `archiver`; nothing here opens one for writing, and `Vault.remove` is for a
+are written and committed in `archiver`; nothing here opens one for writing, and `ArchiveStore.remove` is for a
 person's explicit command only.
 """
 
@@ -65,7 +65,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What an archive claims to be, read from the ends of its manifest; only `Vault.verify` makes it a fact.
+    """What an archive claims to be, read from the ends of its manifest; only `ArchiveStore.verify` makes it a fact.
 
     `header` and `trailer` are None where `problem` says why. `size` is that of the archive file in bytes, None
     without one; `modified_at` is the later time of modification of both files in seconds since 1970.
@@ -165,7 +165,7 @@ class Archives(ABC):
             raise ArchiveCorruptError(f"{stored.namespace}/{stored.stem}{suffix} is missing") from exc
 
 
-class Vault(Archives):
+class ArchiveStore(Archives):
     """The archives on an opened quarantine volume."""
 
     def __init__(self, volume: Volume) -> None:
@@ -174,7 +174,7 @@ class Vault(Archives):
 
     @classmethod
     @contextlib.contextmanager
-    def opened(cls, path: Path, *, writable: bool = False) -> Iterator["Vault"]:
+    def opened(cls, path: Path, *, writable: bool = False) -> Iterator["ArchiveStore"]:
         """The archives of the quarantine volume mounted at a path; read-only mounts do unless `writable`.
 
         Raises:

@@ -10,10 +10,10 @@ Calls for one uid must not overlap; calls for different uids may. The engine kno
 import functools
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, TypeVar, cast
 
-from metrics_storage.engine.archives.archiver import QuarantineStore
+from metrics_storage.engine.archives.archiver import Archiver
 from metrics_storage.engine.fs.walk import Progress, within
 from metrics_storage.engine.lifecycle.directories import Directories, Place, resolve_ownership
 from metrics_storage.engine.lifecycle.token import new_token
@@ -28,7 +28,7 @@ from metrics_storage.errors import (
     UncleanArchiveError,
 )
 from metrics_storage.model.identity import Identity
-from metrics_storage.model.record import Phase, Quarantine, Record
+from metrics_storage.model.record import Ensured, Phase, Quarantine, Record
 from metrics_storage.model.spec import StorageSpec, check_unchanged
 from metrics_storage.model.usage import Usage
 
@@ -61,14 +61,6 @@ def _leaving_doubt(step: _Step) -> _Step:
     return cast("_Step", doubtful)
 
 
-@dataclass(frozen=True, slots=True)
-class Ensured:
-    """A provisioned directory, and in words what had to be repaired."""
-
-    record: Record
-    repairs: tuple[str, ...] = ()
-
-
 class StorageEngine:
     """The directories of one storage volume and their archives on one quarantine volume."""
 
@@ -86,7 +78,7 @@ class StorageEngine:
         self.storage = storage
         for volume in (storage, quarantine):
             volume.check()  # Flushes what a predecessor left in the page cache, before anything is built upon it.
-        self.archives = QuarantineStore(quarantine, cluster=cluster, node=node)
+        self.archives = Archiver(quarantine, cluster=cluster, node=node)
         self._journal = Journal(storage)
         self._journal.keep_spares()
         self._adopting = adopting

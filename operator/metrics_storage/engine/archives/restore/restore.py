@@ -19,7 +19,7 @@ from metrics_storage.engine.archives.format.streams import GzipReader
 from metrics_storage.engine.archives.format.tarformat import BLOCK, RECORD, Member, decode
 from metrics_storage.engine.archives.format.verify import VerifiedArchive
 from metrics_storage.engine.archives.restore.policy import Judge, Refusals, RestoreOptions
-from metrics_storage.engine.archives.restore.target import Nest
+from metrics_storage.engine.archives.restore.target import RestoreTarget
 from metrics_storage.engine.fs.walk import Meter, Progress, printable
 from metrics_storage.errors import ArchiveCorruptError, ArchiveError
 
@@ -63,7 +63,7 @@ def restore_archive(
     """
     manifest = ManifestReader(manifest_fd)
     archive = GzipReader(archive_fd)
-    with Nest(target_fd, options) as nest:
+    with RestoreTarget(target_fd, options) as nest:
         restorer = _Restorer(archive, nest, options, Meter(progress))
         for entry in manifest:
             with _naming(entry):
@@ -82,7 +82,7 @@ def restore_archive(
 class _Restorer:
     """Takes entries in the order of the manifest, each with its member of the archive."""
 
-    def __init__(self, archive: GzipReader, nest: Nest, options: RestoreOptions, meter: Meter) -> None:
+    def __init__(self, archive: GzipReader, nest: RestoreTarget, options: RestoreOptions, meter: Meter) -> None:
         self.result = Restored()
         self._archive = archive
         self._nest = nest

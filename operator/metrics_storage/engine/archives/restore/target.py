@@ -39,7 +39,7 @@ class _Frame:
     xattrs: dict[bytes, bytes]
 
 
-class Nest:
+class RestoreTarget:
     """Makes entries below an open, empty directory. Use as a context manager, which closes what is open."""
 
     def __init__(self, target_fd: int, options: RestoreOptions) -> None:

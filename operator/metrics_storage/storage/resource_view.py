@@ -7,7 +7,7 @@ from metrics_storage.model import reasons
 from metrics_storage.model.resource import StorageResource
 
 
-class Look:
+class ResourceView:
     """One look at a resource; `body` is what the API server gave."""
 
     def __init__(self, body: Mapping[str, Any]) -> None:

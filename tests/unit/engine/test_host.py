@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import pytest
 
-from metrics_storage.controller import port
-from metrics_storage.controller.port import LocalEngine
+from metrics_storage.engine import host
 from metrics_storage.engine.fs import walk
 from metrics_storage.engine.fs.walk import Progress
+from metrics_storage.engine.host import LocalEngine
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.errors import InterruptedByEndError
 from metrics_storage.model.identity import Identity
@@ -47,7 +47,7 @@ def test_a_provisional_archive_gets_twice_the_share_at_each_attempt_while_others
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr(port, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(host, "time", SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(walk, "time", SimpleNamespace(monotonic=lambda: now[0]))
     took: list[float] = []
 

@@ -23,9 +23,9 @@ from metrics_storage.engine.volume.root import PRIVATE, STORAGE_SYSTEM_NAMES
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import VolumeError, VolumeLockedError
 from metrics_storage.model.record import Record
+from metrics_storage.storage.lock_queue import turn
 from metrics_storage.storage.paths import check_apart, make_directories
 from metrics_storage.storage.records import Records
-from metrics_storage.storage.turn import turn
 
 _log = logging.getLogger(__name__)
 

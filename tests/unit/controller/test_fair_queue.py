@@ -4,19 +4,19 @@ import asyncio
 
 import pytest
 
-from metrics_storage.controller.fairness import Turns
+from metrics_storage.controller.fair_queue import FairQueue
 
 
 def test_a_single_one_is_next_although_a_hundred_wait_in_another_namespace() -> None:
     order: list[str] = []
 
-    async def work(turns: Turns, namespace: str) -> None:
+    async def work(turns: FairQueue, namespace: str) -> None:
         async with turns.turn(namespace):
             order.append(namespace)
             await asyncio.sleep(0)
 
     async def flood() -> None:
-        turns = Turns(2)
+        turns = FairQueue(2)
         tasks = [asyncio.create_task(work(turns, "flood")) for _ in range(100)]
         await asyncio.sleep(0)
         tasks.append(asyncio.create_task(work(turns, "other")))
@@ -29,7 +29,7 @@ def test_a_single_one_is_next_although_a_hundred_wait_in_another_namespace() -> 
 
 def test_no_more_than_the_limit_work_at_a_time_and_all_places_come_back() -> None:
     async def run() -> int:
-        turns, working, most = Turns(3), 0, 0
+        turns, working, most = FairQueue(3), 0, 0
 
         async def work(number: int) -> None:
             nonlocal working, most
@@ -51,7 +51,7 @@ def test_no_more_than_the_limit_work_at_a_time_and_all_places_come_back() -> Non
 @pytest.mark.parametrize("after", [0, 1, 2])
 def test_who_is_cancelled_while_waiting_leaves_no_place_taken(after: int) -> None:
     async def run() -> None:
-        turns = Turns(1)
+        turns = FairQueue(1)
         async with turns.turn("a"):
             waiting = asyncio.create_task(turns._enter("b"))
             for _ in range(after):

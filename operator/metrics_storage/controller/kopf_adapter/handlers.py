@@ -12,7 +12,7 @@ from typing import Any, Final
 import kopf
 
 from metrics_storage import constants
-from metrics_storage.controller.memory import Bookkeeping
+from metrics_storage.controller.kopf_adapter.storage import Bookkeeping
 from metrics_storage.controller.reconciler import UNCLEAN_PAUSE, Reconciler
 from metrics_storage.errors import PersistentlyUncleanError
 from metrics_storage.model.error_reasons import explain

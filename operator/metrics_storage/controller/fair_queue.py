@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Turns:
+class FairQueue:
     """Lets a limited number work at a time, and lets namespaces take turns in what is free.
 
     For short work alone: who waits for Pods or writes archives would hold a place for hours.

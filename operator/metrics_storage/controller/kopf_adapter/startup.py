@@ -15,22 +15,22 @@ import kopf
 
 from metrics_storage import constants
 from metrics_storage.controller.events import Events
-from metrics_storage.controller.handlers import register
 from metrics_storage.controller.health import Health, serve
-from metrics_storage.controller.memory import Bookkeeping
+from metrics_storage.controller.kopf_adapter.handlers import register
+from metrics_storage.controller.kopf_adapter.storage import Bookkeeping
 from metrics_storage.controller.metrics import build_metrics
-from metrics_storage.controller.port import LocalEngine
 from metrics_storage.controller.reconciler import Reconciler
 from metrics_storage.controller.scrub import Scrub
 from metrics_storage.controller.settings import LogFormat, Settings
 from metrics_storage.controller.sweep import Sweep
+from metrics_storage.engine.host import LocalEngine
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.volume import Volume
 from metrics_storage.engine.volume.volume_pair import open_pair
 from metrics_storage.errors import SettingsError, VolumeError, VolumeLockedError, VolumeLostError, WatchLostError
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import Claims
-from metrics_storage.kube.deletion_waiter import GoneWaiter
+from metrics_storage.kube.deletion_waiter import DeletionWaiter
 from metrics_storage.kube.discovery import Known, find_known, find_template
 from metrics_storage.kube.volume_ids import check_remembered, recall, remember
 from metrics_storage.kube.volume_source import parse_volume_source
@@ -64,7 +64,7 @@ async def run(settings: Settings) -> None:
         disk = StorageEngine(storage, quarantine, cluster=settings.cluster, node=settings.node_name or "")
         engine = LocalEngine(disk, workers=settings.workers, archive_workers=settings.archive_workers)
         stack.callback(engine.close)
-        claims = Claims(api, GoneWaiter(api, settings.namespaces), template, storage.id)
+        claims = Claims(api, DeletionWaiter(api, settings.namespaces), template, storage.id)
         events = Events(api)
         reconciler = Reconciler(api, engine, claims, events)
         bookkeeping = Bookkeeping()

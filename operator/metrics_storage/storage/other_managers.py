@@ -10,16 +10,16 @@ import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
-from metrics_storage.engine.archives.archiver import QuarantineStore
+from metrics_storage.engine.archives.archiver import Archiver
 from metrics_storage.engine.volume.volume import Role
 from metrics_storage.errors import ArchiveError, UncleanArchiveError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase, Quarantine, Record
 from metrics_storage.model.spec import StorageSpec
+from metrics_storage.storage.local_volumes import initialised_volume
 from metrics_storage.storage.paths import check_apart, make_directories
 from metrics_storage.storage.protocol import REASON
 from metrics_storage.storage.records import NAMESPACE
-from metrics_storage.storage.session import initialised_volume
 
 
 def archive_directory(path: Path, runner_name: str, quarantine_path: Path) -> None:
@@ -44,7 +44,7 @@ def archive_directory(path: Path, runner_name: str, quarantine_path: Path) -> No
     try:
         make_directories(quarantine_path, 0o700)
         with initialised_volume(quarantine_path, Role.QUARANTINE) as volume:
-            archive = QuarantineStore(volume, cluster="", node=socket.gethostname()).commit(fd, record).archive
+            archive = Archiver(volume, cluster="", node=socket.gethostname()).commit(fd, record).archive
         if not archive.clean:
             raise UncleanArchiveError(
                 f"{path} changed or was partly unreadable while it was archived: {quarantine_path}/{archive.path} is "

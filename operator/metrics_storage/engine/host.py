@@ -1,20 +1,17 @@
-"""What the controller asks of an engine, and the engine of this process behind it.
-
-The protocol is small and asynchronous so that an engine on another node can stand behind it too.
-"""
+"""An engine on volumes of this machine, as asynchronous calls with threads behind them."""
 
 import asyncio
 import threading
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from metrics_storage.engine.fs.walk import Progress, within
-from metrics_storage.engine.lifecycle.engine import Ensured, StorageEngine
+from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.errors import InterruptedByEndError
 from metrics_storage.model.identity import Identity
-from metrics_storage.model.record import Record
+from metrics_storage.model.record import Ensured, Record
 from metrics_storage.model.spec import StorageSpec
 from metrics_storage.model.usage import Usage
 
@@ -25,46 +22,6 @@ _SNAPSHOT_PATIENCE: Final = 1800.0
 
 _SNAPSHOT_SHARE: Final = 60.0
 """Seconds that the first attempt at one gets while others wait; every further one gets twice as long."""
-
-
-class Engine(Protocol):
-    """The life of storage directories; `StorageEngine` says what each step means and raises."""
-
-    async def find(self, uid: str) -> Record | None:
-        """What is known about a uid."""
-
-    async def uids(self) -> Collection[str]:
-        """Every uid that something is known about."""
-
-    async def ensure(self, identity: Identity, spec: StorageSpec) -> Ensured:
-        """Make the directory, or see that it is there and as it should be."""
-
-    async def latch(self, identity: Identity, reason: str, requested_at: str) -> Record:
-        """Take a request for quarantine, for good."""
-
-    async def snapshot(self, identity: Identity) -> Record:
-        """Archive the directory of a latched quarantine although it is still in use, once."""
-
-    async def archive(self, identity: Identity) -> Record:
-        """Archive the directory of a latched quarantine, once nobody uses it any more."""
-
-    async def condemn(self, identity: Identity) -> Record:
-        """Take the directory away, quickly and for good."""
-
-    async def remove(self, identity: Identity) -> Record:
-        """Remove what was condemned, however long that takes."""
-
-    async def retain(self, identity: Identity) -> Record:
-        """Leave the directory to its owner."""
-
-    async def check_never_made(self, identity: Identity, *, claimed: bool) -> None:
-        """See that a uid that nothing is known about has nothing to lose."""
-
-    async def forget(self, uid: str) -> None:
-        """Drop what is known about a uid whose life is over."""
-
-    async def measure(self, identity: Identity) -> Usage | None:
-        """Usage of the directory."""
 
 
 class LocalEngine:

@@ -1,4 +1,4 @@
-"""Turns at the lock of a storage volume: whoever came first is served first, and nobody waits for ever behind others.
+"""A queue at the lock of a storage volume: who came first is served first, and nobody waits for ever.
 
 The lock itself knows no order: of many who try again and again, some are served often and others never. Here each
 takes a ticket, a numbered file below `.metrics-storage/queue` on which it holds a lock, and waits until no lower

@@ -13,7 +13,7 @@ import pytest
 from metrics_storage.engine.fs import durable
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.storage import FilesystemStorageManager
-from metrics_storage.storage.turn import turn
+from metrics_storage.storage.lock_queue import turn
 from tests.unit.storage.test_filesystem import OWNER, engine_of
 from tests.waiting import eventually
 

@@ -1,0 +1,53 @@
+"""What the controller asks of an engine.
+
+Small and asynchronous, so that an engine on another node can stand behind it too. Nothing else of the controller
+knows what an engine is made of.
+"""
+
+from collections.abc import Collection
+from typing import Protocol
+
+from metrics_storage.model.identity import Identity
+from metrics_storage.model.record import Ensured, Record
+from metrics_storage.model.spec import StorageSpec
+from metrics_storage.model.usage import Usage
+
+
+class Engine(Protocol):
+    """The life of storage directories; `StorageEngine` says what each step means and raises."""
+
+    async def find(self, uid: str) -> Record | None:
+        """What is known about a uid."""
+
+    async def uids(self) -> Collection[str]:
+        """Every uid that something is known about."""
+
+    async def ensure(self, identity: Identity, spec: StorageSpec) -> Ensured:
+        """Make the directory, or see that it is there and as it should be."""
+
+    async def latch(self, identity: Identity, reason: str, requested_at: str) -> Record:
+        """Take a request for quarantine, for good."""
+
+    async def snapshot(self, identity: Identity) -> Record:
+        """Archive the directory of a latched quarantine although it is still in use, once."""
+
+    async def archive(self, identity: Identity) -> Record:
+        """Archive the directory of a latched quarantine, once nobody uses it any more."""
+
+    async def condemn(self, identity: Identity) -> Record:
+        """Take the directory away, quickly and for good."""
+
+    async def remove(self, identity: Identity) -> Record:
+        """Remove what was condemned, however long that takes."""
+
+    async def retain(self, identity: Identity) -> Record:
+        """Leave the directory to its owner."""
+
+    async def check_never_made(self, identity: Identity, *, claimed: bool) -> None:
+        """See that a uid that nothing is known about has nothing to lose."""
+
+    async def forget(self, uid: str) -> None:
+        """Drop what is known about a uid whose life is over."""
+
+    async def measure(self, identity: Identity) -> Usage | None:
+        """Usage of the directory."""

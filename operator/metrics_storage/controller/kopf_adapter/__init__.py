@@ -1,0 +1,1 @@
+"""All that knows kopf: handlers, its bookkeeping, and how the operator starts."""
