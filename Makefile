@@ -32,15 +32,15 @@ pins: ## Renew constraints.txt with the newest packages that fit pyproject.toml
 
 .PHONY: lint
 lint: $(READY) ## Style, types and import contracts
-	$(BIN)/ruff check operator tests
-	$(BIN)/ruff format --check operator tests
+	$(BIN)/ruff check operator tests tools
+	$(BIN)/ruff format --check operator tests tools
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 .PHONY: format
 format: $(READY) ## Bring the code into its format
-	$(BIN)/ruff check --fix operator tests
-	$(BIN)/ruff format operator tests
+	$(BIN)/ruff check --fix operator tests tools
+	$(BIN)/ruff format operator tests tools
 
 .PHONY: test-unit
 test-unit: $(READY) ## Tests that need no cluster; a minute (as root on real file systems, too)
@@ -78,25 +78,25 @@ test: lint test-unit test-e2e test-node test-faults ## Everything
 
 .PHONY: image
 image: $(READY) ## The image as build/image.tar, with docker, podman or buildah (BASE=auto|debian|IMAGE)
-	@$(BIN)/python -m tests.image --base=$(BASE)
+	@$(BIN)/python -m tools.image --base=$(BASE)
 
 .PHONY: cluster-up
 cluster-up: $(READY) ## A cluster that runs Pods and stays, with NODES=1 (CLUSTER=auto|local|kind)
-	@$(BIN)/python -m tests.cluster up --cluster=$(CLUSTER) --nodes=$(NODES)
-	@echo "then: kubectl get nodes; an image for them: $(BIN)/python -m tests.cluster load IMAGE.tar; end: make cluster-down"
+	@$(BIN)/python -m tools.cluster up --cluster=$(CLUSTER) --nodes=$(NODES)
+	@echo "then: kubectl get nodes; an image for them: $(BIN)/python -m tools.cluster load IMAGE.tar; end: make cluster-down"
 
 .PHONY: cluster-down
 cluster-down: $(READY) ## End that cluster and delete everything that it stored
-	@$(BIN)/python -m tests.cluster down --cluster=$(CLUSTER)
+	@$(BIN)/python -m tools.cluster down --cluster=$(CLUSTER)
 
 .PHONY: demo
 demo: $(READY) ## Everything shown on this machine, step by step (CLUSTER=auto|local|kind)
-	@$(BIN)/python -m tests.demo up --cluster=$(CLUSTER)
+	@$(BIN)/python -m tools.demo up --cluster=$(CLUSTER)
 
 .PHONY: demo-down
 demo-down: $(READY) ## Remove the demo: cluster, operator, directories
-	@$(BIN)/python -m tests.demo down
+	@$(BIN)/python -m tools.demo down
 
 .PHONY: bench
 bench: $(READY) ## Measure claims against the cluster's own binder, and Pods from apply to first byte; minutes
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tools.bench

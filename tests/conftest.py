@@ -1,3 +1,3 @@
 """Options and fixtures that all tests share."""
 
-pytest_plugins = ["tests.cluster.plugin"]
+pytest_plugins = ["tools.cluster.plugin"]

@@ -6,9 +6,9 @@ from subprocess import run
 
 import yaml
 
-from tests.cluster import Cluster
-from tests.cluster.handle import find_kubectl
 from tests.waiting import eventually
+from tools.cluster import Cluster
+from tools.cluster.handle import find_kubectl
 
 _BASE = Path(__file__).parents[2] / "manifests" / "base"
 _DEFINITION = "metricsstorages.metricsstorage.dev"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.cluster import Cluster
 from tests.waiting import eventually
+from tools.cluster import Cluster
 
 Object = dict[str, Any]
 

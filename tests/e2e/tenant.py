@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.cluster import Cluster
-from tests.cluster.api import Endpoint
 from tests.e2e.operator_process import OperatorProcess
 from tests.e2e.runners import Object, Runners
 from tests.waiting import eventually
+from tools.cluster import Cluster
+from tools.cluster.api import Endpoint
 
 EVIDENCE = "pre-job-metrics.json"
 """The file that every runner here leaves behind; each with another content."""

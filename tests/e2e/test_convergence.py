@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import Cluster
 from tests.e2e.operator_process import OperatorProcess
 from tests.e2e.runners import Runners, condition
 from tests.waiting import eventually
+from tools.cluster import Cluster
 
 MANY = 200
 KILLS = 20

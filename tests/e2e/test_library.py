@@ -13,10 +13,10 @@ from metrics_storage.storage import (
     KubernetesStorageManager,
     StorageManager,
 )
-from tests.cluster import Cluster
 from tests.contract.suite import StorageManagerContract, archives, names
 from tests.e2e.operator_process import OperatorProcess
 from tests.e2e.runners import Runners
+from tools.cluster import Cluster
 
 
 @pytest.fixture

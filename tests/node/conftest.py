@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import Cluster
-from tests.cluster.control_plane import Flags
-from tests.cluster.nodes.commands import obstacle
-from tests.cluster.plugin import choice_of, starting, tell, wish_of
-from tests.cluster.session import open_cluster
 from tests.e2e.runners import Runners
-from tests.image import BuiltImage, ensure_image
 from tests.node.images import load, load_runner
 from tests.node.operator import USER, Operator
 from tests.node.rights import AuditLog, write_policy
 from tests.waiting import eventually
+from tools.cluster import Cluster
+from tools.cluster.control_plane import Flags
+from tools.cluster.nodes.commands import obstacle
+from tools.cluster.plugin import choice_of, starting, tell, wish_of
+from tools.cluster.session import open_cluster
+from tools.image import BuiltImage, ensure_image
 
 _ORDER = (
     "test_cable",

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tests.cluster import Cluster, kind
-from tests.cluster.local import LocalCluster
-from tests.cluster.nodes.images import write_runner
+from tools.cluster import Cluster, kind
+from tools.cluster.local import LocalCluster
+from tools.cluster.nodes.images import write_runner
 
 
 def load_runner(cluster: Cluster, directory: Path) -> None:

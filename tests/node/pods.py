@@ -2,9 +2,9 @@
 
 from typing import Any, Final
 
-from tests.cluster.nodes.images import RUNNER_IMAGE
 from tests.e2e.runners import Object, Runners
 from tests.waiting import eventually
+from tools.cluster.nodes.images import RUNNER_IMAGE
 
 METRICS: Final = "/metrics"
 

@@ -11,15 +11,15 @@ from typing import Final
 
 import pytest
 
-from tests.cluster import Cluster
-from tests.cluster.local import LocalCluster, sweep_sessions
-from tests.cluster.nodes.commands import run
 from tests.node.operator import ROOT
 from tests.waiting import eventually
+from tools.cluster import Cluster
+from tools.cluster.local import LocalCluster, sweep_sessions
+from tools.cluster.nodes.commands import run
 
 _RUN: Final = """\
 import sys
-from tests.cluster import session_cluster
+from tools.cluster import session_cluster
 with session_cluster("to be killed", nodes=1) as cluster:
     print(cluster.plane.state, flush=True)
     sys.stdin.read()

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster import Cluster
-from tests.cluster.local import LocalCluster
 from tests.e2e.runners import Runners
 from tests.node.operator import Operator
 from tests.node.pods import WRITE_AND_END, start, wait_phase
 from tests.waiting import eventually
+from tools.cluster import Cluster
+from tools.cluster.local import LocalCluster
 
 
 @pytest.fixture

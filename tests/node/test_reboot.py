@@ -2,13 +2,13 @@
 
 import pytest
 
-from tests.cluster import Cluster
-from tests.cluster.local import LocalCluster
-from tests.cluster.nodes.node import ClusterNode
 from tests.e2e.runners import Runners
 from tests.node.operator import Operator
 from tests.node.pods import WRITE_AND_END, WRITE_AND_STAY, WRITE_MUCH, phase, run_to_end, start, wait_phase
 from tests.waiting import eventually
+from tools.cluster import Cluster
+from tools.cluster.local import LocalCluster
+from tools.cluster.nodes.node import ClusterNode
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import Cluster
 from tests.e2e.runners import Runners
-from tests.image import BuiltImage
-from tests.image.relabel import relabel
 from tests.node.images import load
 from tests.node.operator import QUARANTINE, Operator
 from tests.node.pods import MUCH, WRITE_MUCH, start, wait_phase
 from tests.waiting import eventually
+from tools.cluster import Cluster
+from tools.image import BuiltImage
+from tools.image.relabel import relabel
 
 _TAG = "0.1.1-test"
 

@@ -8,12 +8,12 @@ from typing import Final
 
 import pytest
 
-from tests.cluster import Cluster
-from tests.cluster.handle import find_kubectl
-from tests.cluster.local import LocalCluster
 from tests.e2e.runners import Runners
 from tests.node.operator import ROOT, Operator
 from tests.waiting import eventually
+from tools.cluster import Cluster
+from tools.cluster.handle import find_kubectl
+from tools.cluster.local import LocalCluster
 
 _MARKER: Final = ".metrics-storage/volume.json"
 

@@ -7,8 +7,8 @@ import json
 import shutil
 from typing import Any, Final
 
-from tests.cluster import Cluster
-from tests.cluster.local import LocalCluster
+from tools.cluster import Cluster
+from tools.cluster.local import LocalCluster
 
 _CLASS: Final = "standard"
 _DIRECTORIES: Final = ("disk-1", "disk-2")

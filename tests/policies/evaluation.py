@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import yaml
 
-from tests.cluster.binaries import POLICY_EVALUATOR, cached
-from tests.cluster.handle import find_kubectl
+from tools.cluster.binaries import POLICY_EVALUATOR, cached
+from tools.cluster.handle import find_kubectl
 
 Object = dict[str, Any]
 
@@ -109,7 +109,7 @@ def running_plugin() -> Iterator[Plugin]:
 def _program() -> Path:
     found = cached(POLICY_EVALUATOR)
     if found is None:
-        from tests.cluster.build import ensure
+        from tools.cluster.build import ensure
 
         found = ensure("policy-evaluator")
     return found / "policy-evaluator"

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import apt, binaries, build
-from tests.cluster.errors import ClusterError
-from tests.cluster.progress import Progress, last_activity, tail
-from tests.cluster.recipe_control_plane import kubernetes_version
-from tests.cluster.recipe_crd_server import compiler_packages, library_packages
+from tools.cluster import apt, binaries, build
+from tools.cluster.errors import ClusterError
+from tools.cluster.progress import Progress, last_activity, tail
+from tools.cluster.recipe_control_plane import kubernetes_version
+from tools.cluster.recipe_crd_server import compiler_packages, library_packages
 
 DEB822 = """\
 Types: deb

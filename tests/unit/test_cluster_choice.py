@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.cluster import kind
-from tests.cluster.choice import Wish, allowed_contexts, check_context, choose
-from tests.cluster.credentials import kubeconfig
-from tests.cluster.errors import ClusterError
+from tools.cluster import kind
+from tools.cluster.choice import Wish, allowed_contexts, check_context, choose
+from tools.cluster.credentials import kubeconfig
+from tools.cluster.errors import ClusterError
 
 
 def no_kind() -> str | None:

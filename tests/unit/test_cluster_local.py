@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import binaries, commands, detached
-from tests.cluster.control_plane import free_ports
-from tests.cluster.credentials import Credentials, kubeconfig, write_private
-from tests.cluster.errors import ClusterError
-from tests.cluster.processes import Identity, Process
+from tools.cluster import binaries, commands, detached
+from tools.cluster.control_plane import free_ports
+from tools.cluster.credentials import Credentials, kubeconfig, write_private
+from tools.cluster.errors import ClusterError
+from tools.cluster.processes import Identity, Process
 
 
 def test_assets_without_a_controller_manager_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ def test_a_process_is_found_by_its_pid_file_and_ended(tmp_path: Path) -> None:
 def test_a_session_process_dies_with_a_killed_owner(tmp_path: Path) -> None:
     script = (
         "import os, pathlib, signal\n"
-        "from tests.cluster.processes import Process\n"
+        "from tools.cluster.processes import Process\n"
         f"Process.spawn('sleeper', ['sleep', '600'], pathlib.Path({str(tmp_path)!r}), 'session')\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.errors import ClusterError
-from tests.cluster.nodes import config, control_groups
-from tests.cluster.nodes.fabric import Plan, choose_plan
-from tests.cluster.nodes.images import write_image
-from tests.cluster.nodes.init import Spec
+from tools.cluster.errors import ClusterError
+from tools.cluster.nodes import config, control_groups
+from tools.cluster.nodes.fabric import Plan, choose_plan
+from tools.cluster.nodes.images import write_image
+from tools.cluster.nodes.init import Spec
 
 PLAN = Plan(ipaddress.IPv4Network("10.200.0.0/16"))
 

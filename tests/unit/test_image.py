@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.progress import Progress
-from tests.image import pip_settings
-from tests.image.builders import Order, build, choose
-from tests.image.contents import Contents, read_contents
+from tools.cluster.progress import Progress
+from tools.image import pip_settings
+from tools.image.builders import Order, build, choose
+from tools.image.contents import Contents, read_contents
 
 CONFIG = {"User": "0:0", "Entrypoint": ["metrics-storage"]}
 PROGRAM = "opt/metrics-storage/bin/metrics-storage"

@@ -1,7 +1,0 @@
-"""What goes wrong with an image."""
-
-from tests.cluster.errors import ClusterError
-
-
-class ImageError(ClusterError):
-    """The image cannot be built, or is not what it must be; the message says what to do."""

@@ -1,0 +1,45 @@
+"""`make bench`: claims bound in a burst, from `kubectl apply` to a Pod's first byte, calls of the library."""
+
+import argparse
+import sys
+from typing import Final
+
+from tools.bench import claims, library, pods
+from tools.cluster.nodes.commands import obstacle
+
+_EXAMPLES: Final = """\
+examples:
+  python -m tools.bench                       everything
+  python -m tools.bench claims --count=1000   a larger burst
+  python -m tools.bench pods --count=50       more Pods, one after the other
+  python -m tools.bench library --count=5000  the library's calls beside so many storages
+"""
+_COUNTS: Final = {"claims": 200, "pods": 10, "library": 5000}
+
+
+def main() -> int:
+    """0 when everything that this machine can measure was measured."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.bench",
+        description=__doc__,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("what", nargs="*", choices=[*_COUNTS, []], metavar="claims|pods|library", help="default: all")
+    parser.add_argument("--count", type=int, metavar="N", help=f"runners (default: {_COUNTS})")
+    options = parser.parse_args()
+    for what in options.what or _COUNTS:
+        count = options.count or _COUNTS[what]
+        if what == "claims":
+            claims.measure(count)
+        elif what == "library":
+            library.measure(count)
+        elif problem := obstacle():
+            print(f"pods: not measured, no Pods run here: {problem}")
+        else:
+            pods.measure(count)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
