@@ -72,7 +72,7 @@ def test_the_configuration_table_has_every_flag_with_its_variable_default_and_he
 
 
 def test_the_table_of_reasons_has_every_reason_and_says_whether_it_stalls() -> None:
-    stalling = {reason for _, reason, stalled in error_reasons._MEANINGS if stalled} | {reasons.QUARANTINED}
+    stalling = {reason for _, reason, stalled, _ in error_reasons._MEANINGS if stalled} | {reasons.QUARANTINED}
     every = {value for name, value in vars(reasons).items() if name.isupper()}
     found = {name: row[1] for row in rows("Conditions and reasons") for name in re.findall(r"`(\w+)`", row[0])}
     assert found == {reason: "yes" if reason in stalling else "no" for reason in every}

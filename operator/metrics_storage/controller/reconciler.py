@@ -22,12 +22,11 @@ from metrics_storage.errors import (
     KubernetesError,
     MetricsStorageError,
     ObjectChangedError,
-    PersistentlyUncleanError,
 )
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import Claims
 from metrics_storage.model import reasons
-from metrics_storage.model.error_reasons import explain
+from metrics_storage.model.error_reasons import MAX_RETRY_AFTER, explain
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase, Record
 from metrics_storage.model.spec import DeletionPolicy, parse_policy, parse_spec
@@ -38,11 +37,8 @@ _log = logging.getLogger(__name__)
 _CLAIM_PATIENCE: Final = 10.0
 """Seconds that one attempt waits for a claim or volume to go; Pods that use it may need much longer."""
 
-UNCLEAN_PAUSE: Final = 600.0
-"""Seconds between attempts at an archive for which a person was called: each costs as much as the first."""
-
-_NEGLECTED: Final = 2 * UNCLEAN_PAUSE
-"""Seconds after which no handler will come by itself any more."""
+_OVERDUE: Final = MAX_RETRY_AFTER
+"""Seconds after the time of the next attempt at which no handler will come by itself any more."""
 
 _PROVIDED_AT_ONCE: Final = 32
 """MetricsStorages that are provided at the same time: enough to keep disk and API server busy."""
@@ -61,9 +57,8 @@ class Reconciler:
         self._events = events
         self._turns = FairQueue(_PROVIDED_AT_ONCE)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._resting: dict[str, float] = {}
-        self._attended: dict[str, float] = {}
-        """When a quarantine was last worked on, or first seen."""
+        self._not_before: dict[str, float] = {}
+        """When the next attempt is due, by the monotonic clock; of what was not tried yet, when it was first seen."""
         self._refusals = Refusals()
 
     async def reconcile(self, body: Mapping[str, Any]) -> None:
@@ -116,7 +111,7 @@ class Reconciler:
         kopf stops serving objects whose definition is being deleted, though they wait for their finalizers.
         """
         uid = body["metadata"]["uid"]
-        if self._is_busy(uid) or time.monotonic() < self._resting.get(uid, 0):
+        if self._is_busy(uid) or time.monotonic() < self._not_before.get(uid, 0):
             return
         subject = Subject(body, self._api)
         async with self._turn(subject):
@@ -138,13 +133,13 @@ class Reconciler:
                     await fresh.hold()
 
     async def resume(self, body: Mapping[str, Any]) -> None:
-        """Go on with a quarantine that no handler came back to for longer than any of them waits.
+        """Go on with a quarantine that no handler came back to, long after the next attempt was due.
 
         kopf drops an object for which the API server refuses the request by which kopf means to come back.
         """
         uid = body["metadata"]["uid"]
-        seen = self._attended.setdefault(uid, time.monotonic())
-        if not self._is_busy(uid) and time.monotonic() - seen > _NEGLECTED:
+        due = self._not_before.setdefault(uid, time.monotonic())
+        if not self._is_busy(uid) and time.monotonic() - due > _OVERDUE:
             await self.reconcile(body)
 
     async def is_latched(self, uid: str) -> bool:
@@ -157,8 +152,7 @@ class Reconciler:
 
     async def forget(self, uid: str) -> None:
         """Drop the journal entry of a MetricsStorage that has left the API server."""
-        self._resting.pop(uid, None)
-        self._attended.pop(uid, None)
+        self._not_before.pop(uid, None)
         self._refusals.forget(uid)
         await self._engine.forget(uid)
 
@@ -282,9 +276,7 @@ class Reconciler:
                 with self._refusals_told(subject):
                     yield
             except Exception as exc:
-                self._attended[uid] = time.monotonic()
-                if isinstance(exc, PersistentlyUncleanError):
-                    self._resting[uid] = time.monotonic() + UNCLEAN_PAUSE
+                self._not_before[uid] = time.monotonic() + explain(exc).retry_after
                 await self._publish_failure(subject, exc)
                 raise
             self._refusals.forget(uid)

@@ -1,4 +1,4 @@
-"""What an error means to the owner of a MetricsStorage: a reason, and whether waiting can mend it."""
+"""What an error means to the owner of a MetricsStorage: a reason, whether a person must act, when to try again."""
 
 import errno
 from dataclasses import dataclass
@@ -10,28 +10,41 @@ from metrics_storage.model import reasons
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a MetricsStorage is not as it should be; `stalled` means that a person must act."""
+    """Why a MetricsStorage is not as it should be.
+
+    `stalled` means that a person must act; `retry_after` is in seconds.
+    """
 
     reason: str
     message: str
     stalled: bool
+    retry_after: float
 
+
+_SOON: Final = 5.0
+_LATER: Final = 20.0
+"""Soon enough after a person acted."""
+_RARELY: Final = 600.0
+"""Each attempt at an archive costs as much as the first."""
+
+MAX_RETRY_AFTER: Final = _RARELY
+"""Longest `retry_after`, in seconds."""
 
 # The first entry that matches counts, so subclasses stand before their bases.
-_MEANINGS: Final[tuple[tuple[type[Exception], str, bool], ...]] = (
-    (errors.InvalidSpecError, reasons.INVALID_SPEC, True),
-    (errors.ConflictError, reasons.CLAIM_CONFLICT, True),
-    (errors.DirectoryExistsError, reasons.DIRECTORY_EXISTS, True),
-    (errors.DirectoryVanishedError, reasons.DIRECTORY_VANISHED, True),
-    (errors.JournalError, reasons.JOURNAL_UNREADABLE, True),
-    (errors.RemovalError, reasons.REMOVAL_BLOCKED, True),
-    (errors.VolumeFullError, reasons.QUARANTINE_VOLUME_FULL, True),
-    (errors.VolumeError, reasons.VOLUME_UNAVAILABLE, True),
-    (errors.PersistentlyUncleanError, reasons.ARCHIVE_UNCLEAN, True),
-    (errors.UncleanArchiveError, reasons.ARCHIVE_UNCLEAN, False),
-    (errors.ArchiveCorruptError, reasons.ARCHIVE_CORRUPT, True),
-    (errors.ClaimInUseError, reasons.CLAIM_IN_USE, False),
-    (errors.PersistentlyRefusedError, reasons.REQUEST_REFUSED, True),
+_MEANINGS: Final[tuple[tuple[type[Exception], str, bool, float], ...]] = (
+    (errors.InvalidSpecError, reasons.INVALID_SPEC, True, _LATER),
+    (errors.ConflictError, reasons.CLAIM_CONFLICT, True, _LATER),
+    (errors.DirectoryExistsError, reasons.DIRECTORY_EXISTS, True, _LATER),
+    (errors.DirectoryVanishedError, reasons.DIRECTORY_VANISHED, True, _LATER),
+    (errors.JournalError, reasons.JOURNAL_UNREADABLE, True, _LATER),
+    (errors.RemovalError, reasons.REMOVAL_BLOCKED, True, _LATER),
+    (errors.VolumeFullError, reasons.QUARANTINE_VOLUME_FULL, True, _LATER),
+    (errors.VolumeError, reasons.VOLUME_UNAVAILABLE, True, _LATER),
+    (errors.PersistentlyUncleanError, reasons.ARCHIVE_UNCLEAN, True, _RARELY),
+    (errors.UncleanArchiveError, reasons.ARCHIVE_UNCLEAN, False, _SOON),
+    (errors.ArchiveCorruptError, reasons.ARCHIVE_CORRUPT, True, _LATER),
+    (errors.ClaimInUseError, reasons.CLAIM_IN_USE, False, _SOON),
+    (errors.PersistentlyRefusedError, reasons.REQUEST_REFUSED, True, _LATER),
 )
 
 
@@ -50,9 +63,9 @@ else the kernel says of a volume, now or in a newer version, a person must look 
 
 def explain(error: Exception) -> Explanation:
     """Translate an error; what is not known is temporary, and keeps the data."""
-    for kind, reason, stalled in _MEANINGS:
+    for kind, reason, stalled, retry_after in _MEANINGS:
         if isinstance(error, kind):
-            return Explanation(reason, str(error), stalled)
+            return Explanation(reason, str(error), stalled, retry_after)
     which = "quarantine" if isinstance(error, errors.ArchiveError) else "storage"
     # An archive that could not be written says so in its own words; what the kernel said is its cause.
     refusal = error.__cause__ if isinstance(error, errors.ArchiveError) else error
@@ -61,5 +74,6 @@ def explain(error: Exception) -> Explanation:
             f"{error}: see to the {which} volume (space, rights, mount, limits of its file system); everything is "
             "kept, and it is tried again"
         )
-        return Explanation(reasons.VOLUME_UNAVAILABLE, message, stalled=True)
-    return Explanation(reasons.TEMPORARY_ERROR, f"{type(error).__name__}: {error}; it is tried again", False)
+        return Explanation(reasons.VOLUME_UNAVAILABLE, message, stalled=True, retry_after=_LATER)
+    message = f"{type(error).__name__}: {error}; it is tried again"
+    return Explanation(reasons.TEMPORARY_ERROR, message, stalled=False, retry_after=_SOON)

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from metrics_storage.errors import DirectoryVanishedError
 from metrics_storage.model import reasons
 from metrics_storage.model.conditions import Condition, merge_conditions
-from metrics_storage.model.error_reasons import Explanation
+from metrics_storage.model.error_reasons import Explanation, explain
 from metrics_storage.model.record import Phase, Record
 from metrics_storage.model.usage import Usage
 
@@ -93,7 +94,7 @@ def _over(record: Record | None) -> bool:
 def _loss(record: Record | None) -> Explanation | None:
     """The problem that stays after a person accepted that there is nothing to archive any more."""
     if record and record.phase is Phase.GONE and record.quarantine and not _has_archive(record):
-        return Explanation(reasons.DIRECTORY_VANISHED, _LOST, stalled=True)
+        return explain(DirectoryVanishedError(_LOST))
     return None
 
 

@@ -294,7 +294,7 @@ def test_a_quarantine_that_no_handler_comes_back_to_is_taken_up_again(
         world.reconcile()
     asyncio.run(world.reconciler.resume(world.body))
     assert world.reason("Quarantined") != "Quarantined"
-    monkeypatch.setattr(module, "_NEGLECTED", -1.0)
+    monkeypatch.setattr(module, "_OVERDUE", -60.0)
     asyncio.run(world.reconciler.resume(world.body))
     assert world.reason("Quarantined") == "Quarantined"
 
@@ -537,6 +537,7 @@ def test_a_finalizer_that_a_policy_refuses_to_put_on_or_take_off_comes_into_the_
         for _ in range(3):
             with pytest.raises(KubernetesError):
                 asyncio.run(act(world.body))
+            world.reconciler._not_before.clear()
         assert world.reason("Stalled") == "RequestRefused"
         world.api.before = lambda _verb, _resource: None
         asyncio.run(act(world.body))

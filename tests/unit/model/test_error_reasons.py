@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from metrics_storage.errors import ArchiveError
-from metrics_storage.model.error_reasons import explain
+from metrics_storage.errors import ArchiveError, PersistentlyUncleanError, UncleanArchiveError, VolumeError
+from metrics_storage.model.error_reasons import MAX_RETRY_AFTER, explain
 
 PASSING = {
     *("EINTR", "EAGAIN", "EBUSY", "ETXTBSY", "EDEADLK", "EDEADLOCK", "ENOLCK", "ECANCELED"),
@@ -57,3 +57,17 @@ def test_an_archive_that_was_interrupted_calls_nobody() -> None:
 
 def test_a_time_that_ran_out_calls_nobody() -> None:
     assert not explain(TimeoutError("not done within 10 s")).stalled
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        (UncleanArchiveError("changed"), 5),
+        (ZeroDivisionError("division by zero"), 5),
+        (VolumeError("not mounted"), 20),
+        (refused(errno.EIO), 20),
+        (PersistentlyUncleanError("unreadable"), 600),
+    ],
+)
+def test_each_reason_says_how_long_to_wait(error: Exception, seconds: float) -> None:
+    assert explain(error).retry_after == seconds <= MAX_RETRY_AFTER

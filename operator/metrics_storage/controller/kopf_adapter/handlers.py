@@ -13,8 +13,7 @@ import kopf
 
 from metrics_storage import constants
 from metrics_storage.controller.kopf_adapter.storage import Bookkeeping
-from metrics_storage.controller.reconciler import UNCLEAN_PAUSE, Reconciler
-from metrics_storage.errors import PersistentlyUncleanError
+from metrics_storage.controller.reconciler import Reconciler
 from metrics_storage.model.error_reasons import explain
 from metrics_storage.model.resource import StorageResource
 
@@ -24,10 +23,6 @@ _CHANGE: Final = "change"
 _DELETE: Final = "delete"
 _GONE: Final = "gone"
 """Ids of the handlers, under which kopf remembers how far each is."""
-
-_SOON: Final = 5.0
-_LATER: Final = 20.0
-"""Seconds to the next attempt; where a person must act, soon enough after he did."""
 
 
 def register(registry: kopf.OperatorRegistry, reconciler: Reconciler, bookkeeping: Bookkeeping) -> None:
@@ -66,8 +61,8 @@ def register(registry: kopf.OperatorRegistry, reconciler: Reconciler, bookkeepin
 def again(exc: Exception) -> kopf.TemporaryError:
     """The one answer to every error: keep the data and come back, not all at the same moment."""
     problem = explain(exc)
-    delay = UNCLEAN_PAUSE if isinstance(exc, PersistentlyUncleanError) else _LATER if problem.stalled else _SOON
-    return kopf.TemporaryError(f"{problem.reason}: {problem.message}", delay=delay * random.uniform(0.8, 1.2))  # noqa: S311
+    delay = problem.retry_after * random.uniform(0.8, 1.2)  # noqa: S311
+    return kopf.TemporaryError(f"{problem.reason}: {problem.message}", delay=delay)
 
 
 def _has_gone(event: Mapping[str, Any], **_: Any) -> bool:
