@@ -124,5 +124,5 @@ class Subject:
 
 def placed(template: VolumeTemplate, identity: Identity) -> dict[str, Any]:
     """Where a directory is, as its status says it."""
-    path = template.path(f"{identity.namespace}/{identity.directory_name}")
+    path = template.path(identity.relative_path)
     return {"path": path, "node_name": template.node_name}

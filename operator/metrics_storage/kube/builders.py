@@ -47,7 +47,7 @@ def build_volume(
 
     `volume_id` is the id of the storage volume that holds the directory.
     """
-    source, affinity = template.locate(f"{identity.namespace}/{identity.directory_name}")
+    source, affinity = template.locate(identity.relative_path)
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolume",

@@ -87,7 +87,7 @@ class Claims:
     def _is_our_volume(self, volume: Mapping[str, Any], identity: Identity) -> bool:
         """Whether a volume of the name points at our directory; its labels may have been taken away."""
         labels = volume["metadata"].get("labels") or {}
-        path = self.template.path(f"{identity.namespace}/{identity.directory_name}")
+        path = self.template.path(identity.relative_path)
         return labels.get(UID_LABEL) == identity.uid or self._path_of(volume) == path
 
     def _path_of(self, volume: Mapping[str, Any]) -> str | None:

@@ -19,6 +19,7 @@ _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _SUBDOMAIN_MAX: Final = 253
 _UID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_STEM: Final = re.compile(rf"(?P<name>[a-z0-9][-.a-z0-9]*)_(?P<uid>{_UID.pattern})_(?P<attempt>[1-9][0-9]{{0,8}})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,13 @@ class Identity:
     @property
     def directory_name(self) -> str:
         """Name of the live directory below the namespace's: the name cut to fit, the uid whole."""
-        return _fit(self.name, f"_{self.uid}")
+        end = f"_{self.uid}"
+        return self.name[: NAME_MAX - len(end)] + end
 
-    def archive_names(self, attempt: int) -> tuple[str, str]:
-        """Names of the archive and the manifest of an attempt (1 or more) below the namespace's directory."""
-        longest = max(len(ARCHIVE_SUFFIX), len(MANIFEST_SUFFIX))
-        stem = _fit(self.name, f"_{self.uid}_{attempt}", reserve=longest)
-        return stem + ARCHIVE_SUFFIX, stem + MANIFEST_SUFFIX
+    @property
+    def relative_path(self) -> str:
+        """Path of the live directory relative to the storage volume."""
+        return f"{self.namespace}/{self.directory_name}"
 
     @property
     def volume_name(self) -> str:
@@ -65,10 +66,47 @@ class Identity:
         return f"ms-{self.uid}"
 
 
+@dataclass(frozen=True, slots=True)
+class ArchiveName:
+    """What an archive and its manifest are called on a quarantine volume; `attempt` is 1 or more.
+
+    `name` may be cut where the runner's is very long.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    attempt: int
+
+    @staticmethod
+    def of(identity: Identity, attempt: int) -> "ArchiveName":
+        """The name of an attempt at an archive, cut to fit the longer of its two files."""
+        end = f"_{identity.uid}_{attempt}"
+        room = NAME_MAX - len(end) - max(len(ARCHIVE_SUFFIX), len(MANIFEST_SUFFIX))
+        return ArchiveName(identity.namespace, identity.name[:room], identity.uid, attempt)
+
+    @staticmethod
+    def parse(namespace: str, file: str) -> "ArchiveName | None":
+        """Read the name of either file, or what both have in common; None where it is no archive's."""
+        match = _STEM.fullmatch(file.removesuffix(ARCHIVE_SUFFIX).removesuffix(MANIFEST_SUFFIX))
+        return ArchiveName(namespace, match["name"], match["uid"], int(match["attempt"])) if match else None
+
+    @property
+    def stem(self) -> str:
+        """What the names of both files have in common."""
+        return f"{self.name}_{self.uid}_{self.attempt}"
+
+    @property
+    def files(self) -> tuple[str, str]:
+        """Names of the archive and of its manifest below the namespace's directory."""
+        return self.stem + ARCHIVE_SUFFIX, self.stem + MANIFEST_SUFFIX
+
+    @property
+    def path(self) -> str:
+        """Path of the archive relative to the quarantine volume, as `status.quarantine.archive` has it."""
+        return f"{self.namespace}/{self.files[0]}"
+
+
 def is_uid(text: str) -> bool:
     """Whether this is a uid as API servers issue them: a lower-case UUID."""
     return _UID.fullmatch(text) is not None
-
-
-def _fit(name: str, suffix: str, reserve: int = 0) -> str:
-    return name[: NAME_MAX - len(suffix) - reserve] + suffix

@@ -176,7 +176,7 @@ class KubernetesStorageManager:
         if self._mount_path is None:
             return MetricsStorage(Path(str(view.path)), view.name)
         identity = Identity(self._namespace, view.name, view.uid)
-        return MetricsStorage(self._mount_path / identity.namespace / identity.directory_name, view.name)
+        return MetricsStorage(self._mount_path / identity.relative_path, view.name)
 
     def _request_quarantine(self, view: ResourceView, reason: str) -> bool:
         """Whether quarantine is requested, now or before; False where the resource is gone."""

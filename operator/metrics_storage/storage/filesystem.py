@@ -191,7 +191,7 @@ class FilesystemStorageManager:
 
     def _storage(self, record: Record) -> MetricsStorage:
         identity = record.identity
-        return MetricsStorage(self._volumes.storage / identity.namespace / identity.directory_name, identity.name)
+        return MetricsStorage(self._volumes.storage / identity.relative_path, identity.name)
 
     def _provision(self, work: Work, identity: Identity) -> MetricsStorage:
         work.records.begin(identity)

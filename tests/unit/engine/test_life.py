@@ -27,7 +27,7 @@ from metrics_storage.errors import (
     RemovalError,
     VolumeError,
 )
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import ArchiveName, Identity
 from metrics_storage.model.record import Phase
 from metrics_storage.model.spec import StorageSpec
 from tests.unit.engine.engines import engine_below
@@ -334,7 +334,7 @@ def test_an_archive_whose_end_was_not_journalled_is_taken_and_not_made_twice(eng
 def test_a_foreign_file_of_the_archives_name_is_never_replaced(engine: StorageEngine) -> None:
     engine.ensure(IDENTITY, SPEC)
     engine.latch(IDENTITY, "x", NOW)
-    name = IDENTITY.archive_names(1)[0]
+    name = ArchiveName.of(IDENTITY, 1).files[0]
     foreign = engine.storage.path.parent / "quarantine" / "runners" / name
     foreign.parent.mkdir()
     foreign.write_text("older evidence")

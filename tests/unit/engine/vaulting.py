@@ -10,7 +10,7 @@ from pathlib import Path
 from metrics_storage.engine.archives.store import ArchiveStore, Stored
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.volume import Role, Volume
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import ArchiveName, Identity
 from metrics_storage.model.spec import StorageSpec
 from tests.unit.engine.archiving import HEADER, Archiving
 
@@ -57,7 +57,7 @@ class Site:
         """Put an archive made by hand onto the volume, under the name that its header asks for."""
         identity = Identity(HEADER.namespace, HEADER.name, HEADER.uid)
         (self.quarantine / identity.namespace).mkdir(exist_ok=True)
-        for path, name in zip((archiving.archive, archiving.manifest), identity.archive_names(1), strict=True):
+        for path, name in zip((archiving.archive, archiving.manifest), ArchiveName.of(identity, 1).files, strict=True):
             shutil.copyfile(path, self.quarantine / identity.namespace / name)
         return self.stored(identity)
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metrics_storage.errors import InvalidSpecError
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import ArchiveName, Identity
 
 UID = "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"
 
@@ -35,9 +35,9 @@ def test_what_no_api_server_issues_is_refused(namespace: str, name: str, uid: st
 
 def test_the_longest_name_gives_names_that_fit_and_keep_the_uid() -> None:
     identity = Identity("runners", "n" * 253, UID)
-    names = [identity.directory_name, *identity.archive_names(12345)]
+    names = [identity.directory_name, *ArchiveName.of(identity, 12345).files]
     assert all(len(name) <= 255 and UID in name for name in names)
-    archive, manifest = identity.archive_names(12345)
+    archive, manifest = ArchiveName.of(identity, 12345).files
     assert archive.removesuffix(".tar.gz") == manifest.removesuffix(".manifest.jsonl")
 
 
@@ -47,7 +47,7 @@ def test_no_text_at_all_gives_a_name_that_leads_out_of_its_directory(namespace: 
         identity = Identity(namespace, name, uid)
     except InvalidSpecError:
         return
-    for part in (identity.namespace, identity.directory_name, *identity.archive_names(1)):
+    for part in (identity.namespace, identity.directory_name, *ArchiveName.of(identity, 1).files):
         assert "/" not in part
         assert part not in ("", ".", "..")
         assert not part.startswith(".")
@@ -61,5 +61,22 @@ def test_no_two_attempts_share_a_name(names: list[str]) -> None:
             identities.append(Identity("runners", name, uid[:36]))
         except InvalidSpecError:
             return
-    found = [name for identity in identities for attempt in (1, 2, 11) for name in identity.archive_names(attempt)]
+    archives = [ArchiveName.of(identity, attempt) for identity in identities for attempt in (1, 2, 11)]
+    found = [file for archive in archives for file in archive.files]
     assert len(set(found)) == len(found)
+
+
+@pytest.mark.parametrize("attempt", [1, 10, 999_999_999])
+@pytest.mark.parametrize("runner", ["r", "a.b-c", "n" * 253, "n" * 190 + "." + "n" * 62])
+def test_the_names_of_an_archive_can_be_read_back(runner: str, attempt: int) -> None:
+    name = ArchiveName.of(Identity("runners", runner, UID), attempt)
+    for file in (*name.files, name.stem):
+        assert ArchiveName.parse("runners", file) == name
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["", "x.tar.gz", "x_1.tar.gz", f"x_{UID}_0.tar.gz", f"x_{UID}_01", f"X_{UID}_1", f"_{UID}_1", f"../x_{UID}_1"],
+)
+def test_what_is_not_named_like_an_archive_is_none(file: str) -> None:
+    assert ArchiveName.parse("runners", file) is None

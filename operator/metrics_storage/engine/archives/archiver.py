@@ -24,7 +24,7 @@ from metrics_storage.engine.fs.walk import Meter, Progress
 from metrics_storage.engine.lifecycle.usage import measure
 from metrics_storage.engine.volume.volume import Volume
 from metrics_storage.errors import ArchiveCorruptError, ArchiveError, UncleanArchiveError, VolumeFullError
-from metrics_storage.model.identity import ARCHIVE_SUFFIX, MANIFEST_SUFFIX, Identity
+from metrics_storage.model.identity import ARCHIVE_SUFFIX, MANIFEST_SUFFIX, ArchiveName, Identity
 from metrics_storage.model.record import Archive, Record
 
 _MANIFEST_LINE: Final = 512
@@ -103,9 +103,11 @@ class Archiver:
             ArchiveCorruptError: it is not there, or its digest differs.
         """
         self._volume.check()
-        namespace, name = archive.path.split("/")
-        manifest = name.removesuffix(ARCHIVE_SUFFIX) + MANIFEST_SUFFIX
-        for file, expected in ((name, archive.sha256), (manifest, archive.manifest_sha256)):
+        namespace, _, file = archive.path.partition("/")
+        name = ArchiveName.parse(namespace, file)
+        if name is None:
+            raise ArchiveCorruptError(f"{archive.path!r}, which the journal names, is no archive; its source is kept")
+        for file, expected in zip(name.files, (archive.sha256, archive.manifest_sha256), strict=True):
             path = f"{self._volume.path}/{namespace}/{file}"
             try:
                 with durable.opened_directory(namespace, self._volume.fd) as fd:
@@ -140,7 +142,7 @@ class Archiver:
         try:
             with durable.opened_directory(identity.namespace, self._volume.fd) as fd:
                 attempt = 1
-                while any(_exists(name, fd) for name in identity.archive_names(attempt)):
+                while any(_exists(name, fd) for name in ArchiveName.of(identity, attempt).files):
                     attempt += 1
                 return attempt
         except FileNotFoundError:
@@ -149,7 +151,7 @@ class Archiver:
     def _take(self, source_fd: int, record: Record, attempt: int, progress: Progress | None) -> Archive | None:
         """A committed archive of this very source, if it is complete, clean and verifies."""
         provisional = record.quarantine.provisional if record.quarantine else None
-        if provisional and provisional.path == _path(record.identity, attempt):
+        if provisional and provisional.path == ArchiveName.of(record.identity, attempt).path:
             return None
         archive = self._verified(record.identity, attempt, source_fd, progress)
         if archive is None or not archive.clean:
@@ -171,10 +173,10 @@ class Archiver:
         """The archive that an attempt committed, and that its source still agrees with where one is given."""
         try:
             with durable.opened_directory(identity.namespace, self._volume.fd) as fd:
-                verified = _verify(identity.archive_names(attempt), fd, source_fd, progress)
+                verified = _verify(ArchiveName.of(identity, attempt).files, fd, source_fd, progress)
         except (FileNotFoundError, ArchiveError):
             return None
-        return _archive(_path(identity, attempt), verified)
+        return _archive(ArchiveName.of(identity, attempt), verified)
 
     def _check_room(self, source_fd: int, progress: Progress | None) -> None:
         """The source's usage must fit uncompressed, so that nothing stops half-way."""
@@ -220,7 +222,7 @@ class Archiver:
                         raise UncleanArchiveError("; ".join(summary.problems))
                 verified = _verify(aside, incoming, source_fd if final else None, progress, summary)
                 durable.make_directory(identity.namespace, self._volume.fd, 0o700, like=self._volume.private_fd)
-                names = identity.archive_names(attempt)
+                names = ArchiveName.of(identity, attempt).files
                 with durable.opened_directory(identity.namespace, self._volume.fd) as namespace:
                     # The archive goes last: with it the pair is complete.
                     durable.move(aside[1], incoming, names[1], namespace)
@@ -228,7 +230,7 @@ class Archiver:
             except BaseException:
                 _discard(aside, incoming)
                 raise
-        return Committed(_archive(_path(identity, attempt), verified), attempt, summary.problems, accepted)
+        return Committed(_archive(ArchiveName.of(identity, attempt), verified), attempt, summary.problems, accepted)
 
     def _header(self, record: Record, attempt: int, provisional: bool) -> Header:
         quarantine = record.quarantine
@@ -287,14 +289,9 @@ def _digest(name: str, dir_fd: int, progress: Progress | None) -> str:
     return digest.hexdigest()
 
 
-def _path(identity: Identity, attempt: int) -> str:
-    """Where an archive is on the quarantine volume, once it is committed."""
-    return f"{identity.namespace}/{identity.archive_names(attempt)[0]}"
-
-
-def _archive(path: str, verified: VerifiedArchive) -> Archive:
+def _archive(name: ArchiveName, verified: VerifiedArchive) -> Archive:
     return Archive(
-        path=path,
+        path=name.path,
         sha256=verified.archive_sha256,
         manifest_sha256=verified.manifest_sha256,
         size_bytes=verified.archive_bytes,

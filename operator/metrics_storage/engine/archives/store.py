@@ -13,7 +13,7 @@ import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,38 +24,23 @@ from metrics_storage.engine.fs import durable
 from metrics_storage.engine.fs.walk import Progress
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import ArchiveCorruptError, InvalidSpecError
-from metrics_storage.model.identity import ARCHIVE_SUFFIX, MANIFEST_SUFFIX, Identity
+from metrics_storage.model.identity import ARCHIVE_SUFFIX, MANIFEST_SUFFIX, ArchiveName, Identity
 
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_STEM: Final = re.compile(r"([a-z0-9][-.a-z0-9]*)_([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})_([1-9][0-9]{0,8})")
 _REMOVALS: Final = "pruned.jsonl"
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """One archive as its file names tell it; `name` may be cut where the runner's was very long.
+class Stored(ArchiveName):
+    """One archive as its file names tell it.
 
     A commit renames the manifest first: an archive alone was being removed, or its manifest is lost. A manifest
     alone is an interrupted commit, whose source is kept, or its archive is lost.
     """
 
-    namespace: str
-    name: str
-    uid: str
-    attempt: int
     has_archive: bool
     has_manifest: bool
-
-    @property
-    def stem(self) -> str:
-        """What the names of archive and manifest have in common."""
-        return f"{self.name}_{self.uid}_{self.attempt}"
-
-    @property
-    def path(self) -> str:
-        """Path of the archive relative to the quarantine volume, as `status.quarantine.archive` has it."""
-        return f"{self.namespace}/{self.stem}{ARCHIVE_SUFFIX}"
 
     @property
     def complete(self) -> bool:
@@ -220,13 +205,12 @@ class ArchiveStore(Archives):
                 names = set(durable.list_directory(fd))
         except FileNotFoundError:
             return []
-        found = []
-        for stem in {name.removesuffix(suffix) for name in names for suffix in (ARCHIVE_SUFFIX, MANIFEST_SUFFIX)}:
-            match = _STEM.fullmatch(stem)
-            has_archive, has_manifest = stem + ARCHIVE_SUFFIX in names, stem + MANIFEST_SUFFIX in names
-            if match and (has_archive or has_manifest):
-                name, uid, attempt = match.groups()
-                found.append(Stored(namespace, name, uid, int(attempt), has_archive, has_manifest))
+        parsed = {ArchiveName.parse(namespace, name) for name in names}
+        found = [
+            _stored(name, *(file in names for file in name.files))
+            for name in parsed
+            if name is not None and not names.isdisjoint(name.files)
+        ]
         return sorted(found, key=lambda stored: (stored.name, stored.uid, stored.attempt))
 
 
@@ -240,18 +224,17 @@ class CopiedPair(Archives):
             ArchiveCorruptError: the manifest is missing or damaged, or they have not the names of an archive.
         """
         self.path = path.parent
-        stem = path.name.removesuffix(ARCHIVE_SUFFIX).removesuffix(MANIFEST_SUFFIX)
-        match = _STEM.fullmatch(stem)
-        if match is None:
+        name = ArchiveName.parse("", path.name)
+        if name is None:
             raise ArchiveCorruptError(f"{path} is not named like an archive, NAME_UID_ATTEMPT{ARCHIVE_SUFFIX}")
+        archive, manifest = name.files
         try:
-            with self._holder("") as fd, _opened(stem + MANIFEST_SUFFIX, fd) as manifest_fd:
+            with self._holder("") as fd, _opened(manifest, fd) as manifest_fd:
                 namespace = read_summary(manifest_fd)[0].namespace
-                has_archive = os.access(stem + ARCHIVE_SUFFIX, os.F_OK, dir_fd=fd)
+                has_archive = os.access(archive, os.F_OK, dir_fd=fd)
         except FileNotFoundError as exc:
-            raise ArchiveCorruptError(f"{path.parent / (stem + MANIFEST_SUFFIX)} is missing: copy it, too") from exc
-        name, uid, attempt = match.groups()
-        self._stored = Stored(namespace, name, uid, int(attempt), has_archive, True)
+            raise ArchiveCorruptError(f"{path.parent / manifest} is missing: copy it, too") from exc
+        self._stored = _stored(replace(name, namespace=namespace), has_archive, True)
 
     def archives(self) -> list[Stored]:
         """The one."""
@@ -291,10 +274,13 @@ def require_named_after(stored: Stored, header: Header) -> None:
     Raises:
         ArchiveCorruptError: they are another's.
     """
-    identity = identity_of(header)
-    names = identity.archive_names(header.attempt)
-    if (identity.namespace, names[0]) != (stored.namespace, stored.stem + ARCHIVE_SUFFIX):
-        raise ArchiveCorruptError(f"it is archive {identity.namespace}/{names[0]} under another name")
+    name = ArchiveName.of(identity_of(header), header.attempt)
+    if name.path != stored.path:
+        raise ArchiveCorruptError(f"it is archive {name.path} under another name")
+
+
+def _stored(name: ArchiveName, has_archive: bool, has_manifest: bool) -> Stored:
+    return Stored(name.namespace, name.name, name.uid, name.attempt, has_archive, has_manifest)
 
 
 @contextlib.contextmanager

@@ -265,7 +265,7 @@ class Directories:
     def path(self, place: Place, identity: Identity) -> Path:
         """Where the directory of `identity` is at a place, for people and for whoever opens it by its path."""
         if place is Place.LIVE:
-            return self._volume.path / f"{identity.namespace}/{identity.directory_name}"
+            return self._volume.path / identity.relative_path
         return self._volume.path / PRIVATE / place / identity.uid
 
     @contextlib.contextmanager

@@ -109,7 +109,7 @@ class StorageEngine:
         if record is None:
             if self._directories.exists_live(identity):
                 raise DirectoryExistsError(
-                    f"{self.storage.path}/{identity.namespace}/{identity.directory_name} exists, but the "
+                    f"{self.storage.path}/{identity.relative_path} exists, but the "
                     "journal does not know it: move it away, or restore the journal entry"
                 )
             record = self._journal.write(Record(identity=identity, spec=spec, token=new_token()))
@@ -389,6 +389,6 @@ class StorageEngine:
         identity = record.identity
         return DirectoryVanishedError(
             f"the directory of {identity} (inode {record.inode}) is not on storage volume {self.storage.path} any "
-            f"more. Put it back as {identity.namespace}/{identity.directory_name} if it was moved; if it is lost, "
+            f"more. Put it back as {identity.relative_path} if it was moved; if it is lost, "
             f"say so where the operator runs: metrics-storage release {identity.uid}"
         )
