@@ -82,6 +82,10 @@ class PersistentlyUncleanError(UncleanArchiveError):
     """It happened again and again: waiting does not mend it."""
 
 
+class UnacceptableLossError(MetricsStorageError):
+    """A person may not accept this as lost: nothing is, or nobody can say what."""
+
+
 class InterruptedByEndError(MetricsStorageError):
     """Long work was ended because its process ends; nothing is lost, and the next start goes on with it."""
 

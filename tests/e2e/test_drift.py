@@ -65,7 +65,7 @@ def test_a_vanished_directory_with_content_is_said_and_holds_the_deletion_until_
     shutil.rmtree(directory)
     storage = runners.wait_condition("runner-0", "Stalled", reason="DirectoryVanished")
     assert condition(storage, "Ready")["status"] == "False"
-    assert f"metrics-storage release {uid}" in condition(storage, "Stalled")["message"]
+    assert f"metrics-storage accept-loss {uid}" in condition(storage, "Stalled")["message"]
     assert not directory.exists()
     runners.delete("runner-0")
     eventually(lambda: not runners.get("pvc", "runner-0"), seconds=20, what="the claim is gone")

@@ -123,11 +123,11 @@ def test_files_that_kubectl_is_told_to_apply_exist(document: Path) -> None:
 
 
 def test_commands_of_metrics_storage_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
-    pattern = re.compile(r"metrics-storage ((?:run|release|init-volume)\b.*)")
+    pattern = re.compile(r"metrics-storage ((?:run|accept-loss|init-volume)\b.*)")
     found = [match[1] for command in commands(README) if (match := pattern.search(command))]
     monkeypatch.setenv("METRICS_STORAGE_STORAGE_ROOT", "/srv/metrics")
     assert [parsed(shlex.split(arguments.replace("UID", UID))).command.name for arguments in found] == [
-        "release",
+        "accept-loss",
         "init-volume",
     ]
 

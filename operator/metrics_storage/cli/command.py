@@ -115,6 +115,13 @@ class Command(_Helpful):
 class Group(_Helpful, click.Group):
     """Several verbs under one word."""
 
+    aliases: Mapping[str, str] = {}
+    """Further names of verbs, which are understood and not listed."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb of a name."""
+        return super().get_command(ctx, self.aliases.get(cmd_name, cmd_name))
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Say of a flag that stands before the verb where it belongs."""
         try:

@@ -10,15 +10,21 @@ from click.shell_completion import shell_complete
 
 from metrics_storage import __version__
 from metrics_storage.cli import output
+from metrics_storage.cli.accept_loss import accept_loss
 from metrics_storage.cli.adopt_volume import adopt_volume
 from metrics_storage.cli.archives import archives
 from metrics_storage.cli.command import Group
 from metrics_storage.cli.init_volume import init_volume
 from metrics_storage.cli.messages import lines_of
 from metrics_storage.cli.output import OutputError, note, say
-from metrics_storage.cli.release import release
 from metrics_storage.cli.run import run
-from metrics_storage.errors import MetricsStorageError, SettingsError, VolumeError, VolumeSourceError
+from metrics_storage.errors import (
+    MetricsStorageError,
+    SettingsError,
+    UnacceptableLossError,
+    VolumeError,
+    VolumeSourceError,
+)
 
 PROGRAM: Final = "metrics-storage"
 _COMPLETION: Final = "_METRICS_STORAGE_COMPLETE"
@@ -46,8 +52,9 @@ def cli() -> None:
     """A directory for every CI runner, and evidence that cannot get lost."""
 
 
-for _command in (run, archives, release, init_volume, adopt_volume):
+for _command in (run, archives, accept_loss, init_volume, adopt_volume):
     cli.add_command(_command)
+cli.aliases = {"release": "accept-loss"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,7 +86,7 @@ def _invoke(argv: Sequence[str]) -> int:
         code = 2
     except click.ClickException as exc:
         code = _complain(exc.exit_code, *lines_of(exc))
-    except (SettingsError, VolumeError, VolumeSourceError) as exc:
+    except (SettingsError, VolumeError, VolumeSourceError, UnacceptableLossError) as exc:
         code = _complain(2, str(exc))
     except MetricsStorageError as exc:
         code = _complain(1, str(exc))

@@ -160,7 +160,7 @@ class Records:
 
     def release(self, record: Record) -> None:
         """Give up a directory that vanished."""
-        self._directories.release(record.identity.uid)
+        self._directories.declare_lost(record.identity.uid)
 
     def is_in_service(self, record: Record) -> bool:
         """Whether a runner may be using the directory of this life.
@@ -184,7 +184,7 @@ class Records:
         raise DirectoryVanishedError(
             f"{self._directories.path(Place.LIVE, record.identity)} is not there any more, and nothing that the "
             "journal knows of removed it. Put it back if it was moved; if it is lost, say so with: metrics-storage "
-            f"release --storage-root {self._path} {record.identity.uid}, and delete the storage then"
+            f"accept-loss --storage-root {self._path} {record.identity.uid}, and delete the storage then"
         )
 
     def finish(self, engine: StorageEngine, records: Iterable[Record]) -> None:

@@ -72,8 +72,9 @@ def test_each_missing_setting_has_a_line_of_its_own_that_fits_a_terminal(capsys:
     assert max(map(len, lines)) <= 80
 
 
-def test_release_wants_a_uid(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["release", "../etc", "--storage-root=/tmp"]) == 2
+@pytest.mark.parametrize("command", ["accept-loss", "release"])
+def test_accepting_a_loss_wants_a_uid(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "../etc", "--storage-root=/tmp"]) == 2
     assert "'../etc' is not the metadata.uid" in capsys.readouterr().err
 
 

@@ -229,7 +229,7 @@ def test_a_policy_that_nobody_knows_destroys_nothing(world: World) -> None:
 def test_a_copied_status_does_not_make_a_loss_a_new_beginning(world: World) -> None:
     world.apply()
     world.body["status"] = {"path": "/srv/somewhere"}
-    with pytest.raises(MetricsStorageError, match="metrics-storage release"):
+    with pytest.raises(MetricsStorageError, match="metrics-storage accept-loss"):
         world.reconcile()
     assert not world.live.exists()
 

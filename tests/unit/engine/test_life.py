@@ -215,7 +215,7 @@ def test_a_link_in_place_of_the_namespace_is_not_followed(engine: StorageEngine,
 def test_a_vanished_directory_is_a_loss_unless_it_was_measured_empty(engine: StorageEngine) -> None:
     engine.ensure(IDENTITY, SPEC)
     live(engine).rmdir()
-    with pytest.raises(DirectoryVanishedError, match=r"metrics-storage release 0b0c7f5e"):
+    with pytest.raises(DirectoryVanishedError, match=r"metrics-storage accept-loss 0b0c7f5e"):
         engine.ensure(IDENTITY, SPEC)
     live(engine).parent.mkdir(exist_ok=True)
 
@@ -235,7 +235,7 @@ def test_a_vanished_directory_is_gone_only_when_a_person_says_so(engine: Storage
     live(engine).rmdir()
     with pytest.raises(DirectoryVanishedError):
         engine.remove(IDENTITY)
-    Directories(engine.storage).release(IDENTITY.uid)
+    Directories(engine.storage).declare_lost(IDENTITY.uid)
     assert engine.remove(IDENTITY).phase is Phase.GONE
 
 
@@ -402,7 +402,7 @@ def test_a_vanished_source_is_given_up_only_when_a_person_says_so(engine: Storag
     engine.ensure(IDENTITY, SPEC)
     engine.latch(IDENTITY, "x", NOW)
     live(engine).rmdir()
-    Directories(engine.storage).release(IDENTITY.uid)
+    Directories(engine.storage).declare_lost(IDENTITY.uid)
     record = engine.archive(IDENTITY)
     assert record.phase is Phase.GONE
     assert record.quarantine is not None
@@ -413,7 +413,7 @@ def test_a_vanished_source_is_given_up_only_when_a_person_says_so(engine: Storag
 def test_a_release_means_nothing_while_the_directory_is_there(engine: StorageEngine) -> None:
     engine.ensure(IDENTITY, SPEC)
     engine.latch(IDENTITY, "x", NOW)
-    Directories(engine.storage).release(IDENTITY.uid)
+    Directories(engine.storage).declare_lost(IDENTITY.uid)
     assert engine.archive(IDENTITY).phase is Phase.VERIFIED
 
 

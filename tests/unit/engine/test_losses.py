@@ -3,7 +3,6 @@
 import errno
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from metrics_storage.engine.archives import archiver as module
 from metrics_storage.engine.archives.format import source
 from metrics_storage.engine.archives.format.entry import Entry
 from metrics_storage.engine.archives.format.losses import Losses
+from metrics_storage.engine.lifecycle import losses as losses_module
 from metrics_storage.engine.lifecycle.directories import Directories
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.errors import UncleanArchiveError
@@ -257,8 +257,7 @@ def test_the_command_says_what_is_not_accepted_with_the_losses(
     code: int,
     said: str,
 ) -> None:
-    module_of_the_command = sys.modules["metrics_storage.cli.archives.accept"]
-    monkeypatch.setattr(module_of_the_command, "ManifestReader", lambda _: [LOST, other])
+    monkeypatch.setattr(losses_module, "ManifestReader", lambda _: [LOST, other])
     assert accept(engine, "--yes") == code
     assert said in capsys.readouterr().err
     assert (Directories(engine.storage).accepted_losses(IDENTITY.uid) is None) == (code != 0)

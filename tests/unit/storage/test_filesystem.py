@@ -412,13 +412,13 @@ def test_a_vanished_directory_is_said_and_nothing_is_concluded(
     storage = filled(manager)
     filled(manager, "runner-1")
     shutil.rmtree(storage.path)
-    with pytest.raises(GetMetricsStorageError, match=r"is not there any more.*metrics-storage release --storage-root"):
+    with pytest.raises(GetMetricsStorageError, match=r"not there any more.*metrics-storage accept-loss --storage-root"):
         manager.get("runner-0")
     with pytest.raises(CreateMetricsStorageError, match="exists already, though somebody removed its directory"):
         manager.create("runner-0")
     with pytest.raises(MetricsStorageError, match="somebody removed the directories of 'runner-0': put them back, or"):
         manager.recover()
-    with pytest.raises(QuarantineMetricsStorageError, match="metrics-storage release"):
+    with pytest.raises(QuarantineMetricsStorageError, match="metrics-storage accept-loss"):
         manager.move_to_quarantine("runner-0")
     with caplog.at_level(logging.WARNING):
         assert names(manager) == ["runner-1"]

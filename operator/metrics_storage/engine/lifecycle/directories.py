@@ -232,12 +232,12 @@ class Directories:
                 remove_tree(fd, os.fsencode(name), inode=record.inode, progress=progress)
             os.fsync(fd)
 
-    def released(self, uid: str) -> bool:
+    def is_declared_lost(self, uid: str) -> bool:
         """Whether a person declared the vanished directory of a uid as lost."""
         with durable.opened_directory("released", self._volume.private_fd) as fd:
             return os.access(uid, os.F_OK, dir_fd=fd, follow_symlinks=False)
 
-    def release(self, uid: str) -> None:
+    def declare_lost(self, uid: str) -> None:
         """Declare the vanished directory of a uid as lost."""
         with durable.opened_directory("released", self._volume.private_fd) as fd:
             durable.write_file(uid, b"", fd)
@@ -255,8 +255,8 @@ class Directories:
             except FileNotFoundError:
                 return None
 
-    def drop_release(self, uid: str) -> None:
-        """Forget what `release` and `accept_losses` declared."""
+    def drop_declarations(self, uid: str) -> None:
+        """Forget what `declare_lost` and `accept_losses` declared."""
         with durable.opened_directory("released", self._volume.private_fd) as fd:
             for name in (uid, uid + _LOSSES):
                 with contextlib.suppress(FileNotFoundError):

@@ -170,9 +170,9 @@ class StorageEngine:
         if not record.must_be_archived:
             return record
         record, place = self._located(record)
-        if place is None and self._directories.released(identity.uid):
+        if place is None and self._directories.is_declared_lost(identity.uid):
             record = self._journal.write(record.at(Phase.GONE))
-            self._directories.drop_release(identity.uid)
+            self._directories.drop_declarations(identity.uid)
             return record
         if place is None or (record.phase is Phase.FROZEN and place is not Place.FROZEN):
             raise self._vanished(record)
@@ -198,7 +198,7 @@ class StorageEngine:
             problems += " (not what was accepted as lost: what is lost now has to be looked at and accepted anew)"
         error = self._count_unclean(replace(record, quarantine=provisional), problems)
         if losses:
-            self._directories.drop_release(identity.uid)
+            self._directories.drop_declarations(identity.uid)
         raise error
 
     @_leaving_doubt
@@ -235,7 +235,7 @@ class StorageEngine:
         Raises:
             JournalError: a quarantine is latched whose archive is not verified.
             ArchiveCorruptError: the verified archive is not there any more as it was; the source is kept.
-            DirectoryVanishedError: somebody else removed it; `metrics-storage release` is how a person accepts that.
+            DirectoryVanishedError: somebody else removed it; a person accepts that by `metrics-storage accept-loss`.
         """
         record = self._known(identity)
         if record.phase in _OVER:
@@ -261,7 +261,7 @@ class StorageEngine:
             self._directories.remove_from_trash(record, progress)
             record = self._journal.write(record.at(Phase.GONE))
             self._journal.keep_spares()
-        self._directories.drop_release(identity.uid)
+        self._directories.drop_declarations(identity.uid)
         return record
 
     @_leaving_doubt
@@ -300,7 +300,7 @@ class StorageEngine:
                 f"{identity} has a {place} directory on storage volume {self.storage.path}, but no journal entry: "
                 "restore the entry, or move the directory away"
             )
-        if claimed and not self._directories.released(identity.uid):
+        if claimed and not self._directories.is_declared_lost(identity.uid):
             raise self._vanished(record)
 
     @_leaving_doubt
@@ -353,7 +353,7 @@ class StorageEngine:
         return PersistentlyUncleanError(
             f"{message}. Mend the source; or accept that what cannot be read is lost: metrics-storage archives accept "
             f"{uid}; or move .metrics-storage/frozen/{uid} away from storage volume {self.storage.path} to a safe "
-            f"place, and then say, where the operator runs: metrics-storage release {uid}"
+            f"place, and then say, where the operator runs: metrics-storage accept-loss {uid}"
         )
 
     def _freeze(self, record: Record, place: Place) -> Record:
@@ -373,7 +373,7 @@ class StorageEngine:
     def _condemn(self, record: Record, progress: Progress | None = None) -> Record:
         record, place = self._located(record)
         if place is None:
-            if record.phase is Phase.PROVISIONING or self._directories.released(record.identity.uid):
+            if record.phase is Phase.PROVISIONING or self._directories.is_declared_lost(record.identity.uid):
                 return self._journal.write(record.at(Phase.GONE))
             raise self._vanished(record)
         if record.phase is Phase.VERIFIED and record.quarantine and record.quarantine.archive:
@@ -390,5 +390,5 @@ class StorageEngine:
         return DirectoryVanishedError(
             f"the directory of {identity} (inode {record.inode}) is not on storage volume {self.storage.path} any "
             f"more. Put it back as {identity.relative_path} if it was moved; if it is lost, "
-            f"say so where the operator runs: metrics-storage release {identity.uid}"
+            f"say so where the operator runs: metrics-storage accept-loss {identity.uid}"
         )

@@ -1,4 +1,4 @@
-"""`release`: a person says that a vanished directory is lost."""
+"""`accept-loss`: a person says that a vanished directory is lost."""
 
 from pathlib import Path
 
@@ -7,31 +7,26 @@ import click
 from metrics_storage.cli import options, values
 from metrics_storage.cli.command import Command
 from metrics_storage.cli.output import say
-from metrics_storage.engine.lifecycle.directories import Directories
-from metrics_storage.engine.volume.journal import Journal
+from metrics_storage.engine.lifecycle.losses import declare_vanished
 from metrics_storage.engine.volume.volume import Role, Volume
-from metrics_storage.errors import DirectoryExistsError
 
 
 @click.command(
-    "release",
+    "accept-loss",
     cls=Command,
     short_help="Accept that a vanished directory is lost.",
-    examples=("metrics-storage release 0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11",),
+    examples=("metrics-storage accept-loss 0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11",),
 )
 @click.argument(
     "uid", metavar="UID", type=values.Checked("uid", values.uid), help="metadata.uid of the MetricsStorage."
 )
 @options.storage_root
-def release(uid: str, storage_root: Path) -> None:
+def accept_loss(uid: str, storage_root: Path) -> None:
     """Accept that a vanished directory is lost.
 
     Its MetricsStorage, held back with Stalled=True and reason DirectoryVanished, can then be deleted. Nothing is
     removed by this command.
     """
     with Volume(storage_root, Role.STORAGE, initialise=False) as volume:
-        record = Journal(volume).read(uid)
-        if record and (place := Directories(volume).find(record)):
-            raise DirectoryExistsError(f"the {place} directory of {record.identity} is there, so it is not lost")
-        Directories(volume).release(uid)
-    say(f"{uid} is released: its deletion goes on at the operator's next attempt")
+        declare_vanished(volume, uid)
+    say(f"the loss of {uid} is accepted: its deletion goes on at the operator's next attempt")
