@@ -82,6 +82,10 @@ class PersistentlyUncleanError(UncleanArchiveError):
     """It happened again and again: waiting does not mend it."""
 
 
+class RestoreTargetError(MetricsStorageError):
+    """The directory for a restored archive is in use, on the quarantine volume or too small; nothing was restored."""
+
+
 class UnacceptableLossError(MetricsStorageError):
     """A person may not accept this as lost: nothing is, or nobody can say what."""
 

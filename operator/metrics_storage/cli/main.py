@@ -20,6 +20,7 @@ from metrics_storage.cli.output import OutputError, note, say
 from metrics_storage.cli.run import run
 from metrics_storage.errors import (
     MetricsStorageError,
+    RestoreTargetError,
     SettingsError,
     UnacceptableLossError,
     VolumeError,
@@ -27,6 +28,7 @@ from metrics_storage.errors import (
 )
 
 PROGRAM: Final = "metrics-storage"
+_WRONG_USAGE: Final = (SettingsError, RestoreTargetError, UnacceptableLossError, VolumeError, VolumeSourceError)
 _COMPLETION: Final = "_METRICS_STORAGE_COMPLETE"
 
 
@@ -86,7 +88,7 @@ def _invoke(argv: Sequence[str]) -> int:
         code = 2
     except click.ClickException as exc:
         code = _complain(exc.exit_code, *lines_of(exc))
-    except (SettingsError, VolumeError, VolumeSourceError, UnacceptableLossError) as exc:
+    except _WRONG_USAGE as exc:
         code = _complain(2, str(exc))
     except MetricsStorageError as exc:
         code = _complain(1, str(exc))

@@ -17,6 +17,7 @@ from metrics_storage.cli.main import main
 from metrics_storage.cli.progress import Progress
 from metrics_storage.cli.tables import cut, shown, shown_path, size, table
 from metrics_storage.engine.archives.format.manifest_reader import ManifestReader
+from metrics_storage.engine.archives.restore import restoration
 from metrics_storage.engine.volume.volume_pair import open_pair
 from metrics_storage.errors import ArchiveError
 from metrics_storage.model.identity import Identity
@@ -346,7 +347,7 @@ def test_a_restore_that_ended_early_says_what_to_do_next(
         raise end
 
     stored = site.archive()
-    monkeypatch.setattr(sys.modules["metrics_storage.cli.archives.restore"], "restore_archive", interrupted)
+    monkeypatch.setattr(restoration, "restore_archive", interrupted)
     target = site.root / "evidence of today"
     assert run("restore", stored.path, target) == code
     assert f"is incomplete: remove it (rm -r '{target}') and restore again" in capsys.readouterr().err

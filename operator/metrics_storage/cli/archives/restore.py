@@ -1,10 +1,8 @@
 """`archives restore`: verifies an archive, then restores it into a new directory with every danger refused."""
 
-import errno
-import os
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -17,15 +15,12 @@ from metrics_storage.cli.output import note, say
 from metrics_storage.cli.progress import Progress
 from metrics_storage.cli.tables import count, kinds, size
 from metrics_storage.cli.values import Directory
-from metrics_storage.engine.archives.format.verify import VerifiedArchive, verify_archive
-from metrics_storage.engine.archives.restore.policy import RestoreOptions, Survey, survey
-from metrics_storage.engine.archives.restore.restore import Restored, restore_archive
-from metrics_storage.engine.archives.store import Archives, ArchiveStore, require_named_after
-from metrics_storage.errors import ArchiveError, SettingsError
+from metrics_storage.engine.archives.restore.policy import RestoreOptions, Survey
+from metrics_storage.engine.archives.restore.restoration import Restoration, require_free
+from metrics_storage.engine.archives.restore.restore import Restored
+from metrics_storage.errors import ArchiveError
 
 _REFUSED_SHOWN: Final = 20
-_RESERVE: Final = 4096
-"""Bytes that an entry may cost beside its content."""
 
 
 @click.command(
@@ -81,88 +76,43 @@ def restore(
         all_xattrs=all_xattrs,
         skip_refused=skip_refused,
     )
-    with opened_archives(quarantine_root, archive) as vault:
-        stored = find(vault, vault.archives(), archive)
-        _require_free(vault, directory)
-        with vault.reading(stored) as (archive_fd, manifest_fd):
-            with Progress(f"verifying {stored.path}", total(vault, stored), quiet=quiet) as progress:
-                verified = verify_archive(archive_fd, manifest_fd, progress=progress)
-            require_named_after(stored, verified.header)
-            found = survey(manifest_fd, choices)
-            _print_refusals(found, skip_refused)
-            if found.refused.count and not skip_refused:
-                raise ArchiveError(
-                    f"{stored.path}: {count(found.refused.count, 'entry', 'entries')} refused, nothing was restored; "
-                    "--skip-refused restores everything else"
-                )
-            place = f"{directory}/{verified.header.name}"
-            if dry_run:
-                _print_plan(f"would restore {stored.path} into {place}", found)
-                return 3 if found.refused.count else 0
-            with _target(directory) as target_fd:
-                _require_room(target_fd, verified, found)
-                with Progress(f"restoring {stored.path}", found.bytes, quiet=quiet) as progress:
-                    try:
-                        result = restore_archive(
-                            archive_fd, manifest_fd, target_fd, verified, choices, progress=progress
-                        )
-                    except KeyboardInterrupt:
-                        note(f"metrics-storage: interrupted, {_incomplete(directory)}")
-                        raise
-                    except ArchiveError as exc:
-                        raise ArchiveError(f"{exc}; {_incomplete(directory)}") from exc
+    with opened_archives(quarantine_root, archive) as archives, ExitStack() as stack:
+        stored = find(archives, archives.archives(), archive)
+        require_free(directory, archives)
+        with Progress(f"verifying {stored.path}", total(archives, stored), quiet=quiet) as progress:
+            restoration = stack.enter_context(Restoration.verified(archives, stored, directory, choices, progress))
+        found = restoration.survey
+        _print_refusals(found, skip_refused)
+        if found.refused.count and not skip_refused:
+            raise ArchiveError(
+                f"{stored.path}: {count(found.refused.count, 'entry', 'entries')} refused, nothing was restored; "
+                "--skip-refused restores everything else"
+            )
+        place = f"{directory}/{restoration.archive.header.name}"
+        if dry_run:
+            _print_plan(f"would restore {stored.path} into {place}", found)
+            return 3 if found.refused.count else 0
+        with Progress(f"restoring {stored.path}", found.bytes, quiet=quiet) as progress, _advising(directory):
+            result = restoration.restore(progress)
         _print_plan(f"restored {stored.path} into {place}", found)
         _print_surprises(result, found)
     return 3 if result.refused.count else 0
 
 
-def _incomplete(directory: Path) -> str:
-    """What to do after a restore that ended before its time."""
-    return (
+@contextmanager
+def _advising(directory: Path) -> Iterator[None]:
+    """Say what to do after a restore that ended before its time."""
+    advice = (
         f"{directory} is incomplete: remove it (rm -r {shlex.quote(str(directory))}) and restore again, or elsewhere; "
         "the archive is as it was"
     )
-
-
-def _require_free(vault: Archives, directory: Path) -> None:
-    """See that the target is new or empty, and not on the quarantine volume, before anything long begins."""
-    if isinstance(vault, ArchiveStore) and os.path.commonpath(
-        [os.path.realpath(directory), os.path.realpath(vault.path)]
-    ) == os.path.realpath(vault.path):
-        raise SettingsError(f"{directory} is on the quarantine volume: restore to somewhere else")
-    if not os.path.lexists(directory):
-        parent = os.path.dirname(os.path.abspath(directory))
-        if not os.path.isdir(parent):
-            raise SettingsError(f"{parent} does not exist: make it, or choose another place")
-        return
-    if os.path.islink(directory) or not os.path.isdir(directory) or os.listdir(directory):
-        raise SettingsError(f"{directory} exists and is not an empty directory: nothing is ever restored over it")
-
-
-@contextmanager
-def _target(directory: Path) -> Iterator[int]:
-    """Descriptor of the target, made (0700) unless it is there, and seen again to be empty."""
     try:
-        os.mkdir(directory, 0o700)
-    except FileExistsError:
-        pass
-    except OSError as exc:
-        raise ArchiveError(f"{directory} cannot be made: {exc.strerror}") from exc
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        if os.listdir(fd):
-            raise SettingsError(f"{directory} is not empty: nothing is ever restored over it")
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _require_room(target_fd: int, verified: VerifiedArchive, found: Survey) -> None:
-    volume = os.fstatvfs(target_fd)
-    free = volume.f_bavail * volume.f_frsize
-    need = found.bytes + verified.entries * _RESERVE
-    if free < need:
-        raise ArchiveError(f"{os.strerror(errno.ENOSPC)}: {size(need)} are needed, {size(free)} are free")
+        yield
+    except KeyboardInterrupt:
+        note(f"metrics-storage: interrupted, {advice}")
+        raise
+    except ArchiveError as exc:
+        raise ArchiveError(f"{exc}; {advice}") from exc
 
 
 def _print_refusals(found: Survey, skip: bool) -> None:
