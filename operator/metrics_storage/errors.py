@@ -54,6 +54,10 @@ class JournalError(MetricsStorageError):
     """A journal entry is unreadable, of an unknown version, or contradicts what is asked for."""
 
 
+class ForeignJournalError(VolumeError):
+    """A journal is not the one of these archives; nothing was done."""
+
+
 class DirectoryExistsError(MetricsStorageError):
     """Something that the journal does not know stands where a storage directory would be made."""
 

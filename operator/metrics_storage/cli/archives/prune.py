@@ -5,7 +5,6 @@ import os
 import sys
 import time
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -18,8 +17,8 @@ from metrics_storage.cli.options import setting
 from metrics_storage.cli.output import flush, is_terminal, note, say
 from metrics_storage.cli.tables import count, shown, size
 from metrics_storage.cli.values import Checked, Directory, number, seconds
-from metrics_storage.engine.archives.prune import Needs, Selection, select
-from metrics_storage.engine.archives.store import ArchiveStore, Description, Stored
+from metrics_storage.engine.archives.prune import Pruning, Selection, select
+from metrics_storage.engine.archives.store import Description, Stored
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import SettingsError
 
@@ -88,14 +87,13 @@ def prune(
         storage = None
         if storage_root is not None:
             storage = stack.enter_context(Volume(storage_root, Role.STORAGE, initialise=False))
-            _require_partners(storage, vault.volume)
         now = time.time()
         # What follows an archive decides about it: all are looked at, whatever the filters say.
         everything = list(describe_all(vault, vault.archives()))
         wanted = set(Filter(namespace, name).of([one.stored for one in everything]))
-        needs = Needs(storage, everything)
+        pruning = Pruning(vault, storage, everything)
         chosen = [one for one in select(everything, selection, now) if one.stored in wanted]
-        kept = {one.stored: reason for one in chosen if (reason := needs.reason(one, now))}
+        kept = {one.stored: reason for one in chosen if (reason := pruning.reason(one, now))}
         free = [one for one in chosen if one.stored not in kept]
         _print_kept(kept, [one.stored for one in everything])
         print_table(free, [one.stored for one in everything])
@@ -108,16 +106,7 @@ def prune(
         if not yes and not _confirmed(free):
             note("nothing was removed")
             return 1
-        return _remove(vault, needs, free)
-
-
-def _require_partners(storage: Volume, quarantine: Volume) -> None:
-    """See that the journal is the one of these archives: another one would know none of them, and free them all."""
-    if storage.partner not in (None, quarantine.id):
-        raise SettingsError(
-            f"storage volume {storage.path} belongs with quarantine volume {storage.partner}, not with "
-            f"{quarantine.path} ({quarantine.id}): its journal knows nothing of these archives"
-        )
+        return _remove(pruning, free)
 
 
 def _require_selection(selection: Selection) -> None:
@@ -149,24 +138,14 @@ def _print_kept(kept: dict[Stored, str], known: list[Stored]) -> None:
             note(f"  {label(stored, names, short=short)}")
 
 
-def _remove(vault: ArchiveStore, needs: Needs, chosen: list[Description]) -> int:
+def _remove(pruning: Pruning, chosen: list[Description]) -> int:
     """Remove one after the other, each only if nothing needs it by now."""
     late = 0
+    removed_by = os.environ.get("SUDO_USER") or getpass.getuser()
     for one in chosen:
-        vault.volume.check()
-        if reason := needs.reason(one, time.time()):
+        if reason := pruning.remove(one, removed_by):
             note(f"kept: {one.stored.path}: {shown(reason)}")
             late += 1
-            continue
-        vault.remove(
-            one.stored,
-            {
-                "removed_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-                "removed_by": os.environ.get("SUDO_USER") or getpass.getuser(),
-                "archive": one.stored.path,
-                "sha256": one.trailer.archive_sha256 if one.trailer else None,
-                "created_at": one.header.created_at if one.header else None,
-            },
-        )
-        say(f"removed {one.stored.path}")
+        else:
+            say(f"removed {one.stored.path}")
     return 1 if late else 0

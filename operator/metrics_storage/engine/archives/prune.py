@@ -1,20 +1,21 @@
-"""Which archives a person may prune: by age, by number, by being superseded; and never what is still needed.
+"""Pruning: which archives a person means, by age, by number, by being superseded; and never what is still needed.
 
-Decides only. An archive is needed until the journal of its storage volume says that its source is gone or knows
+An archive is needed until the journal of its storage volume says that its source is gone or knows
 nothing of it any more. Without a journal, what is young or incomplete counts as needed.
 """
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Final
 
-from metrics_storage.engine.archives.store import Description
+from metrics_storage.engine.archives.store import ArchiveStore, Description
 from metrics_storage.engine.lifecycle.directories import Directories
 from metrics_storage.engine.volume.journal import Journal
 from metrics_storage.engine.volume.volume import Volume
-from metrics_storage.errors import DirectoryExistsError, InvalidSpecError, JournalError
+from metrics_storage.errors import DirectoryExistsError, ForeignJournalError, InvalidSpecError, JournalError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase, Record
 from metrics_storage.model.spec import StorageSpec
@@ -65,10 +66,18 @@ def age(one: Description, now: float) -> float:
     return now - created
 
 
-class Needs:
+class Pruning:
     """Says of archives whether they are still needed, from the journal of a storage volume where one is given."""
 
-    def __init__(self, storage: Volume | None, found: Sequence[Description]) -> None:
+    def __init__(self, store: ArchiveStore, storage: Volume | None, found: Sequence[Description]) -> None:
+        """Ask about archives of a store, of which `found` is everything: what follows an archive decides about it.
+
+        Raises:
+            ForeignJournalError: the storage volume belongs with another quarantine volume.
+        """
+        if storage is not None:
+            _require_partners(storage, store.volume)
+        self._store = store
         self._journal = Journal(storage) if storage else None
         self._directories = Directories(storage) if storage else None
         self._cleaned = _clean_attempts(found)
@@ -83,6 +92,21 @@ class Needs:
             return "not clean and the only one: without --storage-root nobody knows whether its source is gone"
         return None
 
+    def remove(self, one: Description, removed_by: str) -> str | None:
+        """Remove an archive for good unless it is needed by now; returns why it is kept, None where it was removed."""
+        self._store.volume.check()
+        if reason := self.reason(one, time.time()):
+            return reason
+        account = {
+            "removed_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "removed_by": removed_by,
+            "archive": one.stored.path,
+            "sha256": one.trailer.archive_sha256 if one.trailer else None,
+            "created_at": one.header.created_at if one.header else None,
+        }
+        self._store.remove(one.stored, account)
+        return None
+
     def _journalled(self, one: Description, journal: Journal, directories: Directories) -> str | None:
         try:
             record = journal.read(one.stored.uid)
@@ -95,6 +119,15 @@ class Needs:
         except (JournalError, DirectoryExistsError, InvalidSpecError) as exc:
             return str(exc)
         return f"its source is on the storage volume ({place}), but the journal does not know it" if place else None
+
+
+def _require_partners(storage: Volume, quarantine: Volume) -> None:
+    """See that the journal is the one of these archives: another one would know none of them, and free them all."""
+    if storage.partner not in (None, quarantine.id):
+        raise ForeignJournalError(
+            f"storage volume {storage.path} belongs with quarantine volume {storage.partner}, not with "
+            f"{quarantine.path} ({quarantine.id}): its journal knows nothing of these archives"
+        )
 
 
 def _latest(found: Iterable[Description], number: int) -> frozenset[str]:
