@@ -15,13 +15,16 @@ from itertools import product
 from pathlib import Path
 from typing import Final, TypeVar
 
-from tests.faults import attacks, campaign, hostile_part, images, isolation, stracing, unit_trial, workers
+from tests.faults import images, isolation, workers
 from tests.faults.bound import Tally
-from tests.faults.calls import Call
-from tests.faults.campaign import Point
-from tests.faults.lives import LIVES
-from tests.faults.mutants import MUTANTS
-from tests.faults.supervisor import Zygote
+from tests.faults.crash import attacks, campaign, stracing
+from tests.faults.crash.calls import Call
+from tests.faults.crash.campaign import Point
+from tests.faults.crash.lives import LIVES
+from tests.faults.crash.supervisor import Zygote
+from tests.faults.hostile import part
+from tests.faults.mutants import unit_trial
+from tests.faults.mutants.mutants import MUTANTS
 
 _Task = TypeVar("_Task")
 
@@ -108,9 +111,9 @@ class Proof:
 
     def hostile(self) -> None:
         """Directories that attack whoever walks them, and volumes that go away."""
-        tally = hostile_part.Tally()
+        tally = part.Tally()
         try:
-            hostile_part.run("full" if self._full else "quick", tally, workers=self._jobs)
+            part.run("full" if self._full else "quick", tally, workers=self._jobs)
         finally:
             self.tally.tried.update(tally.tried)
             self.tally.violations += tally.violations

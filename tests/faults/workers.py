@@ -6,6 +6,7 @@ needed, and belongs to the worker.
 
 import itertools
 import os
+import re
 import signal
 import sys
 import time
@@ -18,15 +19,19 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Final, TypeVar
 
-from tests.faults import attacks, campaign, trials, unit_trial
-from tests.faults.campaign import Point
+from tests.faults.crash import attacks, campaign
+from tests.faults.crash.campaign import Point
+from tests.faults.crash.power import PowerSupply
+from tests.faults.crash.supervisor import Zygote
 from tests.faults.images import Image
-from tests.faults.mutants import MUTANTS
-from tests.faults.power import PowerSupply
-from tests.faults.supervisor import Zygote
+from tests.faults.mutants import trials, unit_trial
+from tests.faults.mutants.mutants import MUTANTS
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
+
+_NOT_RUNNABLE: Final = re.compile(r"\b(AttributeError|ImportError|ModuleNotFoundError|NameError)\b.*")
+"""What Python says of a mutant that names something which is not there."""
 
 _AHEAD: Final = 4
 """Tries waiting for each worker."""
@@ -71,11 +76,18 @@ def try_unit(name: str) -> list[str]:
 
 
 def try_mutant(name: str, *, full: bool) -> str | None:
-    """By what a mutant was noticed, None where it survived."""
+    """By what a mutant was noticed, None where it survived.
+
+    Raises:
+        ValueError: it cannot run at all, which is noticed by everything and shows nothing.
+    """
     mutant = MUTANTS[name]
     names = trials.every_trial(mutant, power=True) if full else list(mutant.by)
     with Zygote(mutant=name) as zygote:
-        return next((noticed for trial in names if (noticed := trials.trial_of(trial, name)(zygote, _root))), None)
+        noticed = next((found for trial in names if (found := trials.trial_of(trial, name)(zygote, _root))), None)
+    if noticed and (reason := _NOT_RUNNABLE.search(noticed)):
+        raise ValueError(f"mutant {name!r} cannot run: {reason[0]}")
+    return noticed
 
 
 def try_naive(_: object = None) -> tuple[int, int]:

@@ -1,0 +1,1 @@
+"""Directories that attack whoever walks them, and volumes that go away."""
