@@ -1,16 +1,19 @@
 """The proof that no fault loses evidence: deaths, errors and power cuts at every call that changes disk.
 
-`python -m tests.faults --mode quick|full` runs it and prints what was tried and what was found. The parts:
+`python -m tests.faults --mode quick|full` runs every campaign, or those of `--only`, and prints what was tried and what
+was found:
 
-| module | what it is responsible for |
-| --- | --- |
-| `driver` | the only one that imports the engine: lives one life of a directory in a process of its own |
-| `seccomp`, `calls`, `supervisor` | stop that process before every call that changes disk, and decide what happens |
-| `events` | what can happen there: death, error, torn write, power cut, a swapped directory |
-| `lives`, `case` | what is lived, with what content and beside what neighbours |
-| `checker`, `evidence`, `snapshot` | judge the disk against the promises, independently of the engine |
-| `ledger`, `footprints` | judge the calls: what was promised before it was durable; what was touched that must not be |
-| `campaign`, `power`, `images` | the loops over all points, on real file systems that lose power |
-| `mutants`, `mutation`, `trials`, `naive` | engines that are broken on purpose, each of which the above must notice |
-| `unit_trial` | unit tests of single steps, for mutants that something else behind the step makes up for |
+| campaign | in | what is tried |
+| --- | --- | --- |
+| `kill` | `crash` | a death before each call that changes disk, half a write, beside subvolumes, by strace |
+| `errors` | `crash` | each errno at each call |
+| `attacks` | `crash` | what the world does besides: replaced directories, forged archives, swapped volumes |
+| `power` | `crash` | power cuts on ext4 and XFS |
+| `hostile` | `hostile` | directories that attack whoever walks them, and volumes that go away |
+| `mutants` | `mutants` | engines that are broken on purpose, each of which the above must notice |
+
+In `crash`, `driver` alone imports the engine: it lives one of the `lives` in a process of its own. `seccomp`, `calls`
+and `supervisor` stop that process before each call, and `events` say what happens there. `case` has the volumes and
+what lies beside. `checker`, `evidence` and `ledger`, `footprints` judge the disk and the calls, without the engine;
+`campaign` and `power` are the loops over all points. `workers`, `isolation`, `images` and `snapshot` serve all.
 """
