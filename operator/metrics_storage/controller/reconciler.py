@@ -16,7 +16,7 @@ from metrics_storage.controller.engine_api import Engine
 from metrics_storage.controller.events import Events
 from metrics_storage.controller.fair_queue import FairQueue
 from metrics_storage.controller.refusals import Refusals
-from metrics_storage.controller.subject import Subject, now, placed
+from metrics_storage.controller.subject import Subject, placed
 from metrics_storage.errors import (
     ClaimInUseError,
     KubernetesError,
@@ -31,6 +31,7 @@ from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase, Record
 from metrics_storage.model.spec import DeletionPolicy, parse_policy, parse_spec
 from metrics_storage.model.status import Findings
+from metrics_storage.timestamps import utc_now
 
 _log = logging.getLogger(__name__)
 
@@ -227,7 +228,7 @@ class Reconciler:
         if record is None:
             record = (await self._engine.ensure(identity, parse_spec(subject.spec)[0])).record
         if record.quarantine is None:
-            record = await self._engine.latch(identity, reason, now())
+            record = await self._engine.latch(identity, reason, utc_now())
             await self._events.warn(identity, reasons.QUARANTINE_REQUESTED, reason)
         if record.phase is not Phase.GONE:
             if not subject.is_told_of_quarantine:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from metrics_storage.constants import FINALIZER
@@ -13,15 +12,11 @@ from metrics_storage.kube.volume_source import VolumeTemplate
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.resource import StorageResource
 from metrics_storage.model.status import Findings, build_status
+from metrics_storage.timestamps import utc_now
 
 _log = logging.getLogger(__name__)
 
 _REFUSED: Final = 422
-
-
-def now() -> str:
-    """The time as RFC 3339 in UTC, in whole seconds."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Subject:
@@ -119,7 +114,7 @@ class Subject:
                 self._resource.status = self._published = status
 
     def _status_of(self, findings: Findings) -> dict[str, Any]:
-        return build_status(findings, self.status, uid=self.identity.uid, generation=self.generation, now=now())
+        return build_status(findings, self.status, uid=self.identity.uid, generation=self.generation, now=utc_now())
 
 
 def placed(template: VolumeTemplate, identity: Identity) -> dict[str, Any]:

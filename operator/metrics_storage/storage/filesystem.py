@@ -8,7 +8,6 @@ import logging
 import os
 import uuid
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +26,7 @@ from metrics_storage.storage.local_volumes import LocalVolumes, Work
 from metrics_storage.storage.paths import directory_path
 from metrics_storage.storage.protocol import REASON, MetricsStorage, check_name, raising
 from metrics_storage.storage.records import NAMESPACE, Records, is_unfinished_quarantine
+from metrics_storage.timestamps import utc_now
 
 _log = logging.getLogger(__name__)
 
@@ -275,4 +275,4 @@ def _latched(work: Work, record: Record, reason: str) -> Record:
         return record
     # Refuses a directory that vanished: a person can release it only while no quarantine of it is latched.
     work.records.is_in_service(record)
-    return work.engine.latch(record.identity, reason, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    return work.engine.latch(record.identity, reason, utc_now())

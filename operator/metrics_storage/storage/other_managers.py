@@ -7,7 +7,6 @@ is left to the manager, once the archive is verified.
 import os
 import socket
 import uuid
-from datetime import UTC, datetime
 from pathlib import Path
 
 from metrics_storage.engine.archives.archiver import Archiver
@@ -20,6 +19,7 @@ from metrics_storage.storage.local_volumes import initialised_volume
 from metrics_storage.storage.paths import check_apart, make_directories
 from metrics_storage.storage.protocol import REASON
 from metrics_storage.storage.records import NAMESPACE
+from metrics_storage.timestamps import utc_now
 
 
 def archive_directory(path: Path, runner_name: str, quarantine_path: Path) -> None:
@@ -37,7 +37,7 @@ def archive_directory(path: Path, runner_name: str, quarantine_path: Path) -> No
     """
     check_apart(path, quarantine_path, "storage")
     identity = Identity(NAMESPACE, runner_name, str(uuid.uuid4()))
-    requested_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    requested_at = utc_now()
     request = Quarantine(reason=REASON, requested_at=requested_at)
     record = Record(identity=identity, spec=StorageSpec(), phase=Phase.FROZEN, quarantine=request)
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)

@@ -11,7 +11,6 @@ import platform
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 from metrics_storage import __version__
@@ -26,6 +25,7 @@ from metrics_storage.engine.volume.volume import Volume
 from metrics_storage.errors import ArchiveCorruptError, ArchiveError, UncleanArchiveError, VolumeFullError
 from metrics_storage.model.identity import ARCHIVE_SUFFIX, MANIFEST_SUFFIX, ArchiveName, Identity
 from metrics_storage.model.record import Archive, Record
+from metrics_storage.timestamps import utc_now
 
 _MANIFEST_LINE: Final = 512
 """Bytes to reserve for each entry's line in the manifest and headers in the archive."""
@@ -244,7 +244,7 @@ class Archiver:
             attempt=attempt,
             provisional=provisional,
             requested_at=quarantine.requested_at if quarantine else "",
-            created_at=_now(),
+            created_at=utc_now(),
             software={"metrics-storage-operator": __version__, "python": platform.python_version()},
         )
 
@@ -298,7 +298,7 @@ def _archive(name: ArchiveName, verified: VerifiedArchive) -> Archive:
         payload_bytes=verified.payload_bytes,
         files=verified.files,
         clean=verified.clean,
-        completed_at=_now(),
+        completed_at=utc_now(),
     )
 
 
@@ -323,7 +323,3 @@ def _discard(names: tuple[str, str], dir_fd: int) -> None:
     for name in names:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name, dir_fd=dir_fd)
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

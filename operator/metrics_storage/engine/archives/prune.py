@@ -19,6 +19,7 @@ from metrics_storage.errors import DirectoryExistsError, ForeignJournalError, In
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase, Record
 from metrics_storage.model.spec import StorageSpec
+from metrics_storage.timestamps import utc_now
 
 SETTLED: Final = 24 * 3600.0
 """Age in seconds under which an archive is kept where no journal can be asked: a quarantine ends sooner, or hangs
@@ -98,7 +99,7 @@ class Pruning:
         if reason := self.reason(one, time.time()):
             return reason
         account = {
-            "removed_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "removed_at": utc_now(),
             "removed_by": removed_by,
             "archive": one.stored.path,
             "sha256": one.trailer.archive_sha256 if one.trailer else None,

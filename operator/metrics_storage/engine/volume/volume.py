@@ -12,7 +12,6 @@ import os
 import socket
 import threading
 import uuid
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self
@@ -22,6 +21,7 @@ from metrics_storage.engine.fs.syscalls import require_openat2, sync_filesystem
 from metrics_storage.engine.volume.probe import missing_abilities
 from metrics_storage.engine.volume.root import PRIVATE, UNFINISHED, content_of, named
 from metrics_storage.errors import VolumeError, VolumeLockedError, VolumeLostError
+from metrics_storage.timestamps import utc_now
 
 _MARKER: Final = "volume.json"
 _LOCK: Final = "lock"
@@ -195,7 +195,7 @@ class Volume:
             if exc.errno not in (errno.EAGAIN, errno.EACCES):
                 raise VolumeError(f"{self.role} volume {self.path} cannot be locked: {exc.strerror}") from exc
             raise VolumeLockedError(f"{self.role} volume {self.path} is in use by {holder}") from exc
-        since = datetime.now(UTC).isoformat(timespec="seconds")
+        since = utc_now()
         with contextlib.suppress(OSError):  # Only for the message of whoever waits; the volume may be full.
             os.ftruncate(fd, 0)
             os.pwrite(fd, f"pid {os.getpid()} on {socket.gethostname()} since {since}\n".encode(), 0)
@@ -272,7 +272,7 @@ class Volume:
                     "format": _FORMAT,
                     "role": self.role,
                     "id": identifier,
-                    "createdAt": datetime.now(UTC).isoformat(timespec="seconds"),
+                    "createdAt": utc_now(),
                 }
                 durable.write_file(_MARKER, json.dumps(marker, indent=2).encode() + b"\n", fd)
         except VolumeError:
