@@ -17,6 +17,7 @@ from metrics_storage.controller.metrics import build_metrics
 from metrics_storage.controller.scrub import Scrub
 from metrics_storage.controller.sweep import Sweep
 from metrics_storage.model import error_reasons, reasons
+from metrics_storage.model.scrubbing import ScrubState
 from tests.unit.cli.parsing import parsed
 
 ROOT: Final = Path(__file__).parents[2]
@@ -80,10 +81,15 @@ def test_the_table_of_reasons_has_every_reason_and_says_whether_it_stalls() -> N
 
 def test_every_metric_is_documented_and_no_other() -> None:
     section = (ROOT / "docs" / "operations.md").read_text().split("\n## Monitoring\n")[1].split("\n## ")[0]
-    metrics = build_metrics(cast(Scrub, SimpleNamespace(scrubber=None)), cast(Sweep, None))
+    sweep = cast(Sweep, SimpleNamespace(stalled=0, orphans=()))
+    scrub = cast(Scrub, SimpleNamespace(state=ScrubState()))
+    metrics = {
+        family.name + ("_total" if family.type == "counter" else ""): family.type
+        for family in build_metrics(scrub, sweep).collect()
+    }
     rows_of_metrics = re.findall(r"^\| `(\w+)` \| (\w+) \|", section, re.M)
-    assert sorted(rows_of_metrics) == sorted((metric.name, metric.kind) for metric in metrics)
-    assert set(re.findall(r"metrics_storage_\w+", section)) == {metric.name for metric in metrics}
+    assert sorted(rows_of_metrics) == sorted(metrics.items())
+    assert set(re.findall(r"metrics_storage_\w+", section)) == metrics.keys()
 
 
 def test_the_readme_is_short_enough_to_be_read() -> None:

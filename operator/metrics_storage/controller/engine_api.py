@@ -9,6 +9,7 @@ from typing import Protocol
 
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Ensured, Record
+from metrics_storage.model.scrubbing import Finding, ScrubState
 from metrics_storage.model.spec import StorageSpec
 from metrics_storage.model.usage import Usage
 
@@ -51,3 +52,16 @@ class Engine(Protocol):
 
     async def measure(self, identity: Identity) -> Usage | None:
         """Usage of the directory."""
+
+
+class Scrubber(Protocol):
+    """Reads the archives of a quarantine volume again, one after the other, at a pace of its own."""
+
+    async def count(self) -> ScrubState:
+        """Look at what is there, without reading any of it."""
+
+    async def begin_round(self) -> ScrubState:
+        """Begin a round, or go on with the one that was interrupted."""
+
+    async def step(self) -> tuple[Finding | None, ScrubState]:
+        """Read the next archive of the round; None when the round is over."""

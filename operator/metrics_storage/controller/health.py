@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
-
-from metrics_storage.controller.metrics import CONTENT_TYPE, Metric, render
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 _SWEEPS_MISSED: Final = 10
 """Intervals without a finished sweep after which the process counts as hung. Archives don't hold sweeps up."""
@@ -27,7 +27,7 @@ class Health:
     waiting_for: str | None = "start"
     sweep_interval: float = 60.0
     sweep_completed_at: Callable[[], float] = field(default=time.monotonic)
-    metrics: Sequence[Metric] = ()
+    metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
     lost_volume: Callable[[], str | None] = field(default=lambda: None)
     """Which volume cannot be reached any more, and why; may wait for a disk."""
     _looking: asyncio.Future[str | None] | None = None
@@ -56,7 +56,7 @@ class Health:
 
     async def scrape(self, _: web.Request) -> web.Response:
         """All metrics that are known."""
-        return web.Response(text=render(self.metrics), headers={"Content-Type": CONTENT_TYPE})
+        return web.Response(body=generate_latest(self.metrics), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 
 async def serve(health: Health, host: str, port: int) -> web.AppRunner:

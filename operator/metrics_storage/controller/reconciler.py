@@ -12,11 +12,11 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
-from metrics_storage.controller.engine_api import Engine
 from metrics_storage.controller.events import Events
 from metrics_storage.controller.fair_queue import FairQueue
 from metrics_storage.controller.refusals import Refusals
-from metrics_storage.controller.subject import Subject, placed
+from metrics_storage.controller.site import Site
+from metrics_storage.controller.subject import Subject
 from metrics_storage.errors import (
     ClaimInUseError,
     KubernetesError,
@@ -51,9 +51,10 @@ _SNAPSHOT_PATIENCE: Final = 0.3
 class Reconciler:
     """Makes directory, claim, volume, archive and status of a MetricsStorage follow what it asks for."""
 
-    def __init__(self, api: Api, engine: Engine, claims: Claims, events: Events) -> None:
+    def __init__(self, api: Api, site: Site, claims: Claims, events: Events) -> None:
         self._api = api
-        self._engine = engine
+        self._site = site
+        self._engine = site.engine
         self._claims = claims
         self._events = events
         self._turns = FairQueue(_PROVIDED_AT_ONCE)
@@ -205,7 +206,7 @@ class Reconciler:
                 made = await self._claims.ensure(identity, spec, fresh=record is None)
                 repairs += made if subject.was_ready else ()
         usage = await self._engine.measure(identity) if measure else None
-        findings = Findings(record=ensured.record, bound=True, usage=usage, **placed(self._claims.template, identity))
+        findings = Findings(record=ensured.record, bound=True, usage=usage, **self._site.placement(identity))
         if measure and not subject.says(findings):
             # It comes out of a list, which may be old: who is being deleted by now must not look Ready again.
             fresh = await subject.read_again()
@@ -261,7 +262,7 @@ class Reconciler:
 
     async def _publish(self, subject: Subject, record: Record | None) -> None:
         await subject.publish(
-            Findings(record=record, deleting=subject.deleting, **placed(self._claims.template, subject.identity))
+            Findings(record=record, deleting=subject.deleting, **self._site.placement(subject.identity))
         )
 
     def _is_busy(self, uid: str) -> bool:
@@ -302,7 +303,7 @@ class Reconciler:
         known = subject.says_reason(problem.reason)
         try:
             record = await self._find_if_possible(subject)
-            place = placed(self._claims.template, subject.identity) if record else {}
+            place = self._site.placement(subject.identity) if record else {}
             await subject.publish(Findings(record=record, problem=problem, deleting=subject.deleting, **place))
             if problem.stalled and not known:
                 await self._events.warn(subject.identity, problem.reason, problem.message)

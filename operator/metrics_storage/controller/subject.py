@@ -8,7 +8,6 @@ from metrics_storage.constants import FINALIZER
 from metrics_storage.errors import KubernetesError
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.resources import STORAGES
-from metrics_storage.kube.volume_source import VolumeTemplate
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.resource import StorageResource
 from metrics_storage.model.status import Findings, build_status
@@ -115,9 +114,3 @@ class Subject:
 
     def _status_of(self, findings: Findings) -> dict[str, Any]:
         return build_status(findings, self.status, uid=self.identity.uid, generation=self.generation, now=utc_now())
-
-
-def placed(template: VolumeTemplate, identity: Identity) -> dict[str, Any]:
-    """Where a directory is, as its status says it."""
-    path = template.path(identity.relative_path)
-    return {"path": path, "node_name": template.node_name}

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from metrics_storage.constants import FINALIZER, MANAGED_SELECTOR, UID_LABEL, VOLUME_ID_LABEL
-from metrics_storage.controller.engine_api import Engine
 from metrics_storage.controller.reconciler import Reconciler
+from metrics_storage.controller.site import Site
 from metrics_storage.errors import MetricsStorageError
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import is_bound
@@ -31,10 +31,9 @@ class Sweep:
     def __init__(
         self,
         api: Api,
-        engine: Engine,
+        site: Site,
         reconciler: Reconciler,
         *,
-        volume_id: str,
         interval: float,
         watched: Callable[[str], bool],
         namespaces: Sequence[str] = (),
@@ -44,9 +43,8 @@ class Sweep:
         `watched` says whether a uid has reached the handlers.
         """
         self._api = api
-        self._engine = engine
+        self._site = site
         self._reconciler = reconciler
-        self._volume_id = volume_id
         self._interval = interval
         self._is_watched = watched
         self._unwatched: dict[str, float] = {}
@@ -79,7 +77,7 @@ class Sweep:
         """Look at everything once."""
         # In this order: what journal and volumes knew before the owners were listed is in that list, or has none.
         known = await self._known()
-        volumes = _by_uid(await self._list(VOLUMES, f"{MANAGED_SELECTOR},{VOLUME_ID_LABEL}={self._volume_id}"))
+        volumes = _by_uid(await self._list(VOLUMES, f"{MANAGED_SELECTOR},{VOLUME_ID_LABEL}={self._site.volume_id}"))
         claims = _by_uid(await self._list(CLAIMS, MANAGED_SELECTOR))
         living = {body["metadata"]["uid"]: body for body in await self._list(STORAGES)}
         self._check_watched(living)
@@ -140,11 +138,11 @@ class Sweep:
         left: dict[str, Record | None] = {}
         for uid in uids:
             try:
-                record = await self._engine.find(uid)
+                record = await self._site.engine.find(uid)
                 if record and self._watched and record.identity.namespace not in self._watched:
                     continue  # Its owner is not in the list, and may well live.
                 await self._reconciler.forget(uid)
-                if record is None or (record := await self._engine.find(uid)):
+                if record is None or (record := await self._site.engine.find(uid)):
                     left[uid] = record
             except (MetricsStorageError, OSError) as exc:
                 _log.warning("what is left of %s: %s", uid, exc)
@@ -153,7 +151,7 @@ class Sweep:
     async def _known(self) -> set[str]:
         """The uids in the journal; none where the volume is not there, which every MetricsStorage will say."""
         try:
-            return set(await self._engine.uids())
+            return set(await self._site.engine.uids())
         except (MetricsStorageError, OSError) as exc:
             _log.warning("%s", exc)
             return set()

@@ -1,4 +1,4 @@
-"""An engine on volumes of this machine, as asynchronous calls with threads behind them."""
+"""An engine and a scrubber on volumes of this machine, as asynchronous calls with threads behind them."""
 
 import asyncio
 import threading
@@ -7,11 +7,15 @@ from collections.abc import Callable, Collection
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Final, TypeVar
 
+from metrics_storage.engine.archives.scrub import Pace, Scrubber
+from metrics_storage.engine.archives.store import ArchiveStore
 from metrics_storage.engine.fs.walk import Progress, within
 from metrics_storage.engine.lifecycle.engine import StorageEngine
+from metrics_storage.engine.volume.volume import Volume
 from metrics_storage.errors import InterruptedByEndError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Ensured, Record
+from metrics_storage.model.scrubbing import Finding, ScrubState
 from metrics_storage.model.spec import StorageSpec
 from metrics_storage.model.usage import Usage
 
@@ -113,3 +117,37 @@ class LocalEngine:
     def _go_on(self, _bytes: int, _entries: int) -> None:
         if self._stopping.is_set():
             raise InterruptedByEndError("interrupted by the operator's end; it goes on at the next start")
+
+
+class LocalScrubber:
+    """Reads the archives of a quarantine volume again, in a thread of its own.
+
+    The thread has the usual priority: one of low priority could hold the interpreter's lock without getting the
+    processor, and hold up everything else. Its share is bounded by the rate instead.
+    """
+
+    def __init__(self, quarantine: Volume, engine: StorageEngine, *, rate: float) -> None:
+        """Read at most `rate` bytes of content a second; digests must agree with the journal of `engine`."""
+        self._stopping = threading.Event()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="scrub")
+        self._scrubber = Scrubber(ArchiveStore(quarantine), Pace(rate, self._stopping), engine.find)
+
+    def close(self) -> None:
+        """Interrupt what is being read and wait for the thread."""
+        self._stopping.set()
+        self._pool.shutdown(cancel_futures=True)
+
+    async def count(self) -> ScrubState:
+        return (await self._run(self._scrubber.count))[1]
+
+    async def begin_round(self) -> ScrubState:
+        return (await self._run(self._scrubber.begin_round))[1]
+
+    async def step(self) -> tuple[Finding | None, ScrubState]:
+        return await self._run(self._scrubber.step)
+
+    async def _run(self, call: Callable[[], _T]) -> tuple[_T, ScrubState]:
+        def work() -> tuple[_T, ScrubState]:
+            return call(), self._scrubber.state
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)

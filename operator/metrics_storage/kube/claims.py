@@ -30,7 +30,7 @@ class Claims:
     def __init__(self, api: Api, waiter: DeletionWaiter, template: VolumeTemplate, volume_id: str) -> None:
         self._api = api
         self._waiter = waiter
-        self.template = template
+        self._template = template
         self._volume_id = volume_id
 
     async def ensure(self, identity: Identity, spec: StorageSpec, *, fresh: bool) -> tuple[str, ...]:
@@ -87,12 +87,12 @@ class Claims:
     def _is_our_volume(self, volume: Mapping[str, Any], identity: Identity) -> bool:
         """Whether a volume of the name points at our directory; its labels may have been taken away."""
         labels = volume["metadata"].get("labels") or {}
-        path = self.template.path(identity.relative_path)
+        path = self._template.path(identity.relative_path)
         return labels.get(UID_LABEL) == identity.uid or self._path_of(volume) == path
 
     def _path_of(self, volume: Mapping[str, Any]) -> str | None:
         """Where a volume points, None where it is of another kind than ours."""
-        path: str | None = (volume["spec"].get(self.template.kind) or {}).get("path")
+        path: str | None = (volume["spec"].get(self._template.kind) or {}).get("path")
         return path
 
     async def _is_ours(self, claim: Mapping[str, Any], identity: Identity) -> bool:
@@ -128,7 +128,7 @@ class Claims:
         self, identity: Identity, spec: StorageSpec, claim_uid: str, fresh: bool
     ) -> tuple[dict[str, Any], str | None]:
         """The volume, and in words how it was repaired."""
-        wanted = builders.build_volume(identity, spec, self.template, claim_uid, self._volume_id)
+        wanted = builders.build_volume(identity, spec, self._template, claim_uid, self._volume_id)
         volume = None if fresh else await self._api.get(VOLUMES, identity.volume_name)
         if volume is None:
             volume = await self._api.create(VOLUMES, wanted)

@@ -16,6 +16,7 @@ from metrics_storage.constants import FINALIZER
 from metrics_storage.controller import reconciler as module
 from metrics_storage.controller.events import Events
 from metrics_storage.controller.reconciler import Reconciler
+from metrics_storage.controller.site import Site
 from metrics_storage.engine.archives.archiver import Archiver
 from metrics_storage.engine.host import LocalEngine
 from metrics_storage.engine.lifecycle.engine import StorageEngine
@@ -124,8 +125,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         api = cast("Api", fake)
         disk = StorageEngine(storage, quarantine)
         engine = LocalEngine(disk, workers=2, archive_workers=1)
-        claims = Claims(api, DeletionWaiter(api), VolumeTemplate("hostPath", "/srv"), storage.id)
-        yield World(fake, Reconciler(api, engine, claims, Events(api)), tmp_path, disk)
+        site = Site(engine, storage.id, VolumeTemplate("hostPath", "/srv"))
+        claims = Claims(api, DeletionWaiter(api), site.template, site.volume_id)
+        yield World(fake, Reconciler(api, site, claims, Events(api)), tmp_path, disk)
         engine.close()
 
 

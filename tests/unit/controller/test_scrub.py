@@ -4,13 +4,19 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+from prometheus_client import generate_latest
 
 from metrics_storage.controller.events import Events
-from metrics_storage.controller.metrics import Metric, render
+from metrics_storage.controller.metrics import build_metrics
 from metrics_storage.controller.scrub import Scrub
+from metrics_storage.controller.sweep import Sweep
+from metrics_storage.engine.host import LocalScrubber
 from metrics_storage.model.identity import MANIFEST_SUFFIX, Identity
+from metrics_storage.model.scrubbing import ScrubState
 from tests.unit.engine.vaulting import RUNNER, Site, flip, opened_site
 
 
@@ -35,16 +41,17 @@ def scrubbed(site: Site, interval: float = 1e6) -> tuple[Told, Scrub]:
     told = Told()
 
     async def work() -> Scrub:
-        scrub = Scrub(site.vault.volume, told, interval=interval, rate=1e12)
+        scrubber = LocalScrubber(site.vault.volume, site.engine, rate=1e12)
+        scrub = Scrub(scrubber, told, interval=interval)
         task = asyncio.create_task(scrub.run())
         try:
             for _ in range(500):
                 await asyncio.sleep(0.01)
-                if scrub.scrubber.state.round_completed_at or (not interval and scrub.scrubber.known):
+                if scrub.state.round_completed_at or (not interval and scrub.state.archives):
                     break
             await asyncio.sleep(0.05)
         finally:
-            scrub.close()
+            scrubber.close()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         return scrub
@@ -63,7 +70,7 @@ def test_rotten_bits_are_an_error_in_the_log_and_an_event(
     assert (identity, reason) == (RUNNER, "ArchiveCorrupt")
     assert f"archive {stored.path} is corrupt: " in message
     assert any(record.levelno == logging.ERROR and stored.path in record.message for record in caplog.records)
-    assert len(scrub.scrubber.state.corrupt) == 1
+    assert len(scrub.state.corrupt) == 1
 
 
 def test_sound_archives_are_no_news(site: Site, caplog: pytest.LogCaptureFixture) -> None:
@@ -77,16 +84,16 @@ def test_without_an_interval_archives_are_counted_and_never_read(site: Site) -> 
     flip(site.file(site.archive()))
     told, scrub = scrubbed(site, interval=0)
     assert told.warnings == []
-    assert (scrub.scrubber.known, scrub.scrubber.read_bytes) == (1, 0)
+    assert (scrub.state.archives, scrub.state.read_bytes) == (1, 0)
 
 
-def test_metrics_are_in_the_text_format_and_unknown_ones_are_left_out() -> None:
-    metrics = (
-        Metric("a_total", "counter", "Counts.", lambda: 3),
-        Metric("b_seconds", "gauge", "Time.", lambda: 1795425828.5),
-        Metric("c", "gauge", "Unknown.", lambda: None),
-    )
-    assert render(metrics) == (
-        "# HELP a_total Counts.\n# TYPE a_total counter\na_total 3\n"
-        "# HELP b_seconds Time.\n# TYPE b_seconds gauge\nb_seconds 1795425828.5\n"
-    )
+def test_metrics_are_in_the_text_format_and_unknown_ones_are_left_out(site: Site) -> None:
+    _, scrub = scrubbed(site, interval=0)
+    sweep = cast(Sweep, SimpleNamespace(stalled=3, orphans=frozenset({"a", "b"})))
+    text = generate_latest(build_metrics(scrub, sweep)).decode()
+    assert "# TYPE metrics_storage_stalled gauge\nmetrics_storage_stalled 3.0\n" in text
+    assert "# TYPE metrics_storage_scrubbed_bytes_total counter\nmetrics_storage_scrubbed_bytes_total 0.0\n" in text
+    assert "\nmetrics_storage_scrub_last_completed_timestamp_seconds" not in text
+    scrub.state = ScrubState(round_completed_at=1795425828.5)
+    text = generate_latest(build_metrics(scrub, sweep)).decode()
+    assert "\nmetrics_storage_scrub_last_completed_timestamp_seconds 1.7954258285e+09\n" in text

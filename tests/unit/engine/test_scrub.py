@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from metrics_storage.engine.archives.scrub import Finding, Pace, Scrubber, ScrubInterruptedError, Verdict
+from metrics_storage.engine.archives.scrub import Pace, Scrubber
 from metrics_storage.engine.archives.store import ArchiveStore
 from metrics_storage.engine.volume.volume import Role, Volume
-from metrics_storage.errors import JournalError, VolumeError
+from metrics_storage.errors import InterruptedByEndError, JournalError, VolumeError
 from metrics_storage.model.identity import MANIFEST_SUFFIX, Identity
 from metrics_storage.model.record import Record
+from metrics_storage.model.scrubbing import Finding, Verdict
 from tests.unit.engine.vaulting import UIDS, Site, flip, opened_site
 
 WEEK = 7 * 86400.0
@@ -40,16 +41,16 @@ def test_a_round_reads_every_archive_once(site: Site) -> None:
     scrub = scrubber(site)
     scrub.begin_round()
     found = finish(scrub)
-    assert [(one.stored.name, one.verdict) for one in found] == [
-        ("runner-0", Verdict.SOUND),
-        ("runner-1", Verdict.SOUND),
-        ("runner-2", Verdict.SOUND),
+    assert [(one.path.split("_")[0], one.verdict) for one in found] == [
+        ("runners/runner-0", Verdict.SOUND),
+        ("runners/runner-1", Verdict.SOUND),
+        ("runners/runner-2", Verdict.SOUND),
     ]
-    assert scrub.known == 3
-    assert scrub.read_bytes == sum(path.stat().st_size for path in site.quarantine.glob("*/*.tar.gz"))
-    assert not scrub.is_due(WEEK, time.time())
-    assert scrub.is_due(WEEK, time.time() + WEEK + 1)
-    assert scrub.is_due(WEEK, time.time() - 10 * 365 * 86400)
+    assert scrub.state.archives == 3
+    assert scrub.state.read_bytes == sum(path.stat().st_size for path in site.quarantine.glob("*/*.tar.gz"))
+    assert not scrub.state.is_due(WEEK, time.time())
+    assert scrub.state.is_due(WEEK, time.time() + WEEK + 1)
+    assert scrub.state.is_due(WEEK, time.time() - 10 * 365 * 86400)
 
 
 @pytest.mark.parametrize("suffix", [".tar.gz", MANIFEST_SUFFIX])
@@ -59,13 +60,13 @@ def test_one_rotten_bit_is_found_and_remembered_until_the_archive_is_mended(site
     scrub = scrubber(site)
     scrub.begin_round()
     assert [one.verdict for one in finish(scrub)] == [Verdict.SOUND, Verdict.CORRUPT, Verdict.SOUND]
-    assert scrub.state.corrupt == [stored.path]
+    assert scrub.state.corrupt == (stored.path,)
     again = scrubber(site)
-    assert again.state.corrupt == [stored.path]
+    assert again.state.corrupt == (stored.path,)
     flip(site.file(stored, suffix))
     again.begin_round()
     assert {one.verdict for one in finish(again)} == {Verdict.SOUND}
-    assert again.state.corrupt == []
+    assert not again.state.corrupt
 
 
 def test_archive_and_manifest_replaced_together_contradict_the_journal(site: Site) -> None:
@@ -103,9 +104,9 @@ def test_an_interrupted_round_goes_on_after_a_restart(site: Site) -> None:
     first.begin_round()
     first.step()
     second = scrubber(site)
-    assert second.is_due(WEEK, time.time())
+    assert second.state.is_due(WEEK, time.time())
     second.begin_round()
-    assert [one.stored.name for one in finish(second)] == ["runner-1", "runner-2"]
+    assert [one.path.split("_")[0] for one in finish(second)] == ["runners/runner-1", "runners/runner-2"]
 
 
 def test_what_a_person_prunes_meanwhile_is_not_corrupt(site: Site) -> None:
@@ -115,7 +116,7 @@ def test_what_a_person_prunes_meanwhile_is_not_corrupt(site: Site) -> None:
         site.vault.remove(stored, {})
     assert {one.verdict for one in finish(scrub)} == {Verdict.GONE}
     scrub.count()
-    assert (scrub.known, scrub.state.corrupt) == (0, [])
+    assert (scrub.state.archives, scrub.state.corrupt) == (0, ())
 
 
 def test_a_lost_half_is_corrupt(site: Site) -> None:
@@ -123,7 +124,7 @@ def test_a_lost_half_is_corrupt(site: Site) -> None:
     scrub = scrubber(site)
     scrub.begin_round()
     assert [one.verdict for one in finish(scrub)].count(Verdict.CORRUPT) == 1
-    assert scrub.known == 2
+    assert scrub.state.archives == 2
 
 
 def test_a_volume_that_is_taken_away_makes_nothing_corrupt(site: Site) -> None:
@@ -133,7 +134,7 @@ def test_a_volume_that_is_taken_away_makes_nothing_corrupt(site: Site) -> None:
     site.quarantine.mkdir()
     with pytest.raises(VolumeError):
         scrub.step()
-    assert scrub.state.corrupt == []
+    assert scrub.state.corrupt == ()
 
 
 def test_a_shortage_of_descriptors_makes_nothing_corrupt(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +158,7 @@ def test_the_pace_is_kept_and_can_be_interrupted() -> None:
     hold(60_000, 10)
     assert 0.1 <= time.monotonic() - started < 1
     stop.set()
-    with pytest.raises(ScrubInterruptedError):
+    with pytest.raises(InterruptedByEndError):
         hold(10**12, 0)
 
 

@@ -22,8 +22,9 @@ from metrics_storage.controller.metrics import build_metrics
 from metrics_storage.controller.reconciler import Reconciler
 from metrics_storage.controller.scrub import Scrub
 from metrics_storage.controller.settings import LogFormat, Settings
+from metrics_storage.controller.site import Site
 from metrics_storage.controller.sweep import Sweep
-from metrics_storage.engine.host import LocalEngine
+from metrics_storage.engine.host import LocalEngine, LocalScrubber
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.volume import Volume
 from metrics_storage.engine.volume.volume_pair import open_pair
@@ -64,27 +65,26 @@ async def run(settings: Settings) -> None:
         disk = StorageEngine(storage, quarantine, cluster=settings.cluster, node=settings.node_name or "")
         engine = LocalEngine(disk, workers=settings.workers, archive_workers=settings.archive_workers)
         stack.callback(engine.close)
-        claims = Claims(api, DeletionWaiter(api, settings.namespaces), template, storage.id)
+        site = Site(engine, storage.id, template)
+        claims = Claims(api, DeletionWaiter(api, settings.namespaces), site.template, site.volume_id)
         events = Events(api)
-        reconciler = Reconciler(api, engine, claims, events)
+        reconciler = Reconciler(api, site, claims, events)
         bookkeeping = Bookkeeping()
         sweep = Sweep(
             api,
-            engine,
+            site,
             reconciler,
-            volume_id=storage.id,
             interval=settings.sweep_interval,
             watched=bookkeeping.knows,
             namespaces=settings.namespaces,
         )
         health.sweep_completed_at = lambda: sweep.completed_at
-        scrub = Scrub(
-            quarantine, events, interval=settings.scrub_interval, rate=settings.scrub_rate, recorded=disk.find
-        )
+        scrubber = LocalScrubber(quarantine, disk, rate=settings.scrub_rate)
+        scrub = Scrub(scrubber, events, interval=settings.scrub_interval)
         health.metrics = build_metrics(scrub, sweep)
         await stack.enter_async_context(_background(sweep))
         await stack.enter_async_context(_background(scrub))
-        stack.callback(scrub.close)
+        stack.callback(scrubber.close)
         if await _run_kopf(settings, reconciler, health, bookkeeping, server=api.server, stop=sweep.watch_lost):
             raise WatchLostError(
                 "the API server has MetricsStorages that no watch tells of; was the definition deleted and applied "

@@ -13,15 +13,22 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from enum import Enum, auto
 from typing import Final
 
 from metrics_storage.engine.archives.format.verify import VerifiedArchive
-from metrics_storage.engine.archives.store import ArchiveStore, Stored
+from metrics_storage.engine.archives.store import ArchiveStore, Stored, identity_of
 from metrics_storage.engine.fs import durable
 from metrics_storage.engine.fs.walk import Progress
-from metrics_storage.errors import ArchiveCorruptError, JournalError, MetricsStorageError, VolumeError
+from metrics_storage.errors import (
+    ArchiveCorruptError,
+    InterruptedByEndError,
+    InvalidSpecError,
+    JournalError,
+    VolumeError,
+)
+from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Archive, Record
+from metrics_storage.model.scrubbing import Finding, ScrubState, Verdict
 
 _log = logging.getLogger(__name__)
 
@@ -45,32 +52,9 @@ _PASSING: Final = frozenset(
 """Errors of the machine or the network, which says nothing about an archive; what else stops reading does."""
 
 
-class ScrubInterruptedError(MetricsStorageError):
-    """The process ends; the archive is read again at the next start."""
-
-
-class Verdict(Enum):
-    """What became of one archive."""
-
-    SOUND = auto()
-    CORRUPT = auto()
-    GONE = auto()
-    """A person pruned it meanwhile."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What scrubbing one archive found; `bytes` is the size of the archive that was read."""
-
-    stored: Stored
-    verdict: Verdict
-    bytes: int = 0
-    problem: str = ""
-
-
 @dataclass(slots=True)
-class State:
-    """How far the round is; times in seconds since 1970, 0 for never. `corrupt` are paths of archives."""
+class _Note:
+    """What is kept on the volume: how far the round is; `after` is the path of the last archive that was read."""
 
     round_started_at: float = 0.0
     round_completed_at: float = 0.0
@@ -92,7 +76,7 @@ class Pace:
         def hold(done: int, entries: int) -> None:
             due = started + (done + entries * _ENTRY) / self._rate
             if self._stop.wait(max(0.0, due - time.monotonic())):
-                raise ScrubInterruptedError("scrubbing goes on at the next start")
+                raise InterruptedByEndError("scrubbing goes on at the next start")
 
         return hold
 
@@ -100,40 +84,43 @@ class Pace:
 class Scrubber:
     """Reads the archives of a volume again. Its methods are for one thread at a time."""
 
-    def __init__(self, vault: ArchiveStore, pace: Pace, recorded: Callable[[str], Record | None] | None = None) -> None:
+    def __init__(self, store: ArchiveStore, pace: Pace, recorded: Callable[[str], Record | None] | None = None) -> None:
         """Scrub a volume; `recorded` gives the journal's record of a uid, whose digests must then agree."""
-        self._vault = vault
+        self._store = store
         self._pace = pace
         self._recorded = recorded or (lambda _: None)
         self._pending: list[Stored] = []
-        self.state = self._load()
-        self.known = 0
-        """Complete archives on the volume when they were last counted."""
-        self.read_bytes = 0
-        """Bytes of archives read since the start."""
+        self._note = self._load()
+        self._known = 0
+        self._read_bytes = 0
 
-    def is_due(self, interval: float, now: float) -> bool:
-        """Whether a round is unfinished, or the last one began longer than `interval` seconds ago."""
-        state = self.state
-        unfinished = state.round_started_at > state.round_completed_at
-        # A clock that was set back must not hold scrubbing up.
-        return unfinished or not state.round_started_at <= now < state.round_started_at + interval
+    @property
+    def state(self) -> ScrubState:
+        """How far scrubbing is."""
+        note = self._note
+        return ScrubState(
+            round_started_at=note.round_started_at,
+            round_completed_at=note.round_completed_at,
+            archives=self._known,
+            corrupt=tuple(note.corrupt),
+            read_bytes=self._read_bytes,
+        )
 
     def count(self) -> None:
         """Look at what is there, without reading any of it."""
-        self._vault.volume.check()
-        found = self._vault.archives()
-        self.known = sum(stored.complete for stored in found)
+        self._store.volume.check()
+        found = self._store.archives()
+        self._known = sum(stored.complete for stored in found)
         paths = {stored.path for stored in found}
-        self.state.corrupt = [path for path in self.state.corrupt if path in paths]
+        self._note.corrupt = [path for path in self._note.corrupt if path in paths]
 
     def begin_round(self) -> None:
         """Begin a round, or go on with the one that was interrupted."""
-        state = self.state
-        if state.round_started_at <= state.round_completed_at:
-            state.round_started_at, state.after = time.time(), ""
+        note = self._note
+        if note.round_started_at <= note.round_completed_at:
+            note.round_started_at, note.after = time.time(), ""
         self.count()
-        pending = (stored for stored in self._vault.archives() if stored.path > state.after)
+        pending = (stored for stored in self._store.archives() if stored.path > note.after)
         self._pending = sorted(pending, key=lambda stored: stored.path, reverse=True)
         self._save()
 
@@ -142,29 +129,29 @@ class Scrubber:
 
         Raises:
             VolumeError: the volume is not what it was; the archive is read again later.
-            ScrubInterruptedError: the process ends.
+            InterruptedByEndError: the process ends.
             OSError: reading failed for a reason that says nothing about the archive.
         """
-        self._vault.volume.check()
+        self._store.volume.check()
         if not self._pending:
-            self.state.round_completed_at = max(time.time(), self.state.round_started_at)
+            self._note.round_completed_at = max(time.time(), self._note.round_started_at)
             self._save()
             return None
         stored = self._pending[-1]
         finding = self._scrub(stored)
         self._pending.pop()
-        self.read_bytes += finding.bytes
-        state = self.state
-        state.after = stored.path
-        state.corrupt = [path for path in state.corrupt if path != stored.path]
+        self._read_bytes += finding.bytes
+        note = self._note
+        note.after = stored.path
+        note.corrupt = [path for path in note.corrupt if path != stored.path]
         if finding.verdict is Verdict.CORRUPT:
-            state.corrupt.append(stored.path)
+            note.corrupt.append(stored.path)
         self._save()
         return finding
 
     def _scrub(self, stored: Stored) -> Finding:
         try:
-            verified = self._vault.verify(stored, progress=self._pace.begin())
+            verified = self._store.verify(stored, progress=self._pace.begin())
             self._require_recorded(stored, verified)
         except ArchiveCorruptError as exc:
             problem = str(exc)
@@ -173,12 +160,20 @@ class Scrubber:
                 raise
             problem = f"cannot be read: {exc.strerror}"
         else:
-            return Finding(stored, Verdict.SOUND, verified.archive_bytes)
+            return Finding(stored.path, Verdict.SOUND, verified.archive_bytes)
         # A volume that was taken away makes everything look corrupt, and so does a prune in the middle.
-        self._vault.volume.check()
-        if not self._vault.exists(stored):
-            return Finding(stored, Verdict.GONE)
-        return Finding(stored, Verdict.CORRUPT, problem=problem)
+        self._store.volume.check()
+        if not self._store.exists(stored):
+            return Finding(stored.path, Verdict.GONE)
+        return Finding(stored.path, Verdict.CORRUPT, problem=problem, identity=self._identity(stored))
+
+    def _identity(self, stored: Stored) -> Identity | None:
+        """Whose archive it is by its manifest, or by its name where that is unreadable."""
+        try:
+            header = self._store.describe(stored).header
+            return identity_of(header) if header else Identity(stored.namespace, stored.name, stored.uid)
+        except (ArchiveCorruptError, InvalidSpecError, OSError):
+            return None
 
     def _require_recorded(self, stored: Stored, verified: VerifiedArchive) -> None:
         try:
@@ -198,25 +193,25 @@ class Scrubber:
                     "they were replaced"
                 )
 
-    def _load(self) -> State:
+    def _load(self) -> _Note:
         try:
-            state = State(**json.loads(durable.read_file(_STATE, self._vault.volume.private_fd)))
-            state.round_started_at, state.round_completed_at = (
-                float(state.round_started_at),
-                float(state.round_completed_at),
+            note = _Note(**json.loads(durable.read_file(_STATE, self._store.volume.private_fd)))
+            note.round_started_at, note.round_completed_at = (
+                float(note.round_started_at),
+                float(note.round_completed_at),
             )
-            state.after, state.corrupt = str(state.after), [str(path) for path in state.corrupt]
+            note.after, note.corrupt = str(note.after), [str(path) for path in note.corrupt]
         except FileNotFoundError:
-            return State()
+            return _Note()
         except (ValueError, TypeError, OSError) as exc:
             _log.warning("what scrubbing had noted is unreadable (%s): it begins anew", exc)
-            return State()
-        return state
+            return _Note()
+        return note
 
     def _save(self) -> None:
         """Note how far it is; where that cannot be written, a restart only repeats work."""
-        data = json.dumps(asdict(self.state), separators=(",", ":")).encode() + b"\n"
+        data = json.dumps(asdict(self._note), separators=(",", ":")).encode() + b"\n"
         try:
-            durable.write_file(_STATE, data, self._vault.volume.private_fd)
+            durable.write_file(_STATE, data, self._store.volume.private_fd)
         except OSError as exc:
-            _log.warning("%s/%s cannot be written: %s", self._vault.volume.path, _STATE, os.strerror(exc.errno or 0))
+            _log.warning("%s/%s cannot be written: %s", self._store.volume.path, _STATE, os.strerror(exc.errno or 0))
