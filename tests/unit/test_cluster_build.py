@@ -16,6 +16,7 @@ from tools.cluster.errors import ClusterError
 from tools.cluster.progress import Progress, last_activity, tail
 from tools.cluster.recipe_control_plane import kubernetes_version
 from tools.cluster.recipe_crd_server import compiler_packages, library_packages
+from tools.cluster.recipe_policy_evaluator import SOURCE
 
 DEB822 = """\
 Types: deb
@@ -236,3 +237,7 @@ def test_a_build_that_lacks_a_program_fails(cache: Path, monkeypatch: pytest.Mon
     with pytest.raises(ClusterError, match="the build made no program"):
         build.ensure("thing", out=Progress("thing", 1, out=io.StringIO()))
     assert binaries.cached("thing-r1") is None
+
+
+def test_the_source_of_our_own_program_is_where_its_recipe_looks() -> None:
+    assert SOURCE.read_text().splitlines().count("package main") == 1
