@@ -16,7 +16,7 @@ from metrics_storage.kube.builders import build_claim, build_volume
 from metrics_storage.kube.client import Client
 from metrics_storage.kube.resources import CLAIMS, STORAGES, VOLUMES, Resource
 from metrics_storage.kube.volume_source import VolumeTemplate
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.spec import StorageSpec
 from tests.e2e.install import install
 from tests.e2e.operator_process import OperatorProcess
@@ -82,7 +82,7 @@ def _operator(operator: OperatorProcess, api: Client, count: int) -> tuple[float
 
 def _binder(api: Client, count: int) -> float:
     """Seconds that the cluster's own binder needs, in the order of writes that is fastest for it."""
-    identities = [Identity(_NAMESPACE, f"plain-{number}", _NO_UID.format(number)) for number in range(count)]
+    identities = [Identity(_NAMESPACE, f"plain-{number}", Uid(_NO_UID.format(number))) for number in range(count)]
     spec, template = StorageSpec(), VolumeTemplate("hostPath", "/nonexistent")
 
     def create(identity: Identity) -> None:

@@ -3,7 +3,6 @@
 import os
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from itertools import count, islice
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Final
 
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.volume import Role, Volume
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.spec import StorageSpec
 from metrics_storage.storage import FilesystemStorageManager
 
@@ -69,4 +68,4 @@ def _provide(base: Path, quarantine: Path, many: int) -> None:
         storage.lock()
         engine = StorageEngine(storage, archives)
         for number in range(many):
-            engine.ensure(Identity("local", f"runner-{number}", str(uuid.uuid4())), StorageSpec(owner=_OWNER))
+            engine.ensure(Identity("local", f"runner-{number}", Uid.new()), StorageSpec(owner=_OWNER))

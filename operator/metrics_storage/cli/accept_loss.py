@@ -9,6 +9,7 @@ from metrics_storage.cli.command import Command
 from metrics_storage.cli.output import say
 from metrics_storage.engine.lifecycle.losses import declare_vanished
 from metrics_storage.engine.volume.volume import Role, Volume
+from metrics_storage.model.identity import Uid
 
 
 @click.command(
@@ -21,7 +22,7 @@ from metrics_storage.engine.volume.volume import Role, Volume
     "uid", metavar="UID", type=values.Checked("uid", values.uid), help="metadata.uid of the MetricsStorage."
 )
 @options.storage_root
-def accept_loss(uid: str, storage_root: Path) -> None:
+def accept_loss(uid: Uid, storage_root: Path) -> None:
     """Accept that a vanished directory is lost.
 
     Its MetricsStorage, held back with Stalled=True and reason DirectoryVanished, can then be deleted. Nothing is

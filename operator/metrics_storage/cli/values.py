@@ -10,7 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from metrics_storage.errors import SettingsError
-from metrics_storage.model.identity import is_uid
+from metrics_storage.model.identity import Uid
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DURATION: Final = re.compile(r"([0-9]{1,6})([smhdw])")
@@ -114,8 +114,9 @@ def digest(text: str) -> str:
     return found
 
 
-def uid(text: str) -> str:
+def uid(text: str) -> Uid:
     """The uid of a MetricsStorage."""
-    if not is_uid(text):
+    found = Uid.parse(text)
+    if found is None:
         raise SettingsError(f"{text!r} is not the metadata.uid of a MetricsStorage")
-    return text
+    return found

@@ -7,7 +7,7 @@ knows what an engine is made of.
 from collections.abc import Collection
 from typing import Protocol
 
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Ensured, Record
 from metrics_storage.model.scrubbing import Finding, ScrubState
 from metrics_storage.model.spec import StorageSpec
@@ -17,10 +17,10 @@ from metrics_storage.model.usage import Usage
 class Engine(Protocol):
     """The life of storage directories; `StorageEngine` says what each step means and raises."""
 
-    async def find(self, uid: str) -> Record | None:
+    async def find(self, uid: Uid) -> Record | None:
         """What is known about a uid."""
 
-    async def uids(self) -> Collection[str]:
+    async def uids(self) -> Collection[Uid]:
         """Every uid that something is known about."""
 
     async def ensure(self, identity: Identity, spec: StorageSpec) -> Ensured:
@@ -47,7 +47,7 @@ class Engine(Protocol):
     async def check_never_made(self, identity: Identity, *, claimed: bool) -> None:
         """See that a uid that nothing is known about has nothing to lose."""
 
-    async def forget(self, uid: str) -> None:
+    async def forget(self, uid: Uid) -> None:
         """Drop what is known about a uid whose life is over."""
 
     async def measure(self, identity: Identity) -> Usage | None:

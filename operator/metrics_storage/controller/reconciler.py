@@ -27,7 +27,7 @@ from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import Claims
 from metrics_storage.model import reasons
 from metrics_storage.model.error_reasons import MAX_RETRY_AFTER, explain
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Phase, Record
 from metrics_storage.model.spec import DeletionPolicy, parse_policy, parse_spec
 from metrics_storage.model.status import Findings
@@ -58,8 +58,8 @@ class Reconciler:
         self._claims = claims
         self._events = events
         self._turns = FairQueue(_PROVIDED_AT_ONCE)
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._not_before: dict[str, float] = {}
+        self._locks: WeakValueDictionary[Uid, asyncio.Lock] = WeakValueDictionary()
+        self._not_before: dict[Uid, float] = {}
         """When the next attempt is due, by the monotonic clock; of what was not tried yet, when it was first seen."""
         self._refusals = Refusals()
 
@@ -112,7 +112,7 @@ class Reconciler:
 
         kopf stops serving objects whose definition is being deleted, though they wait for their finalizers.
         """
-        uid = body["metadata"]["uid"]
+        uid = Uid(body["metadata"]["uid"])
         if self._is_busy(uid) or time.monotonic() < self._not_before.get(uid, 0):
             return
         subject = Subject(body, self._api)
@@ -139,12 +139,12 @@ class Reconciler:
 
         kopf drops an object for which the API server refuses the request by which kopf means to come back.
         """
-        uid = body["metadata"]["uid"]
+        uid = Uid(body["metadata"]["uid"])
         due = self._not_before.setdefault(uid, time.monotonic())
         if not self._is_busy(uid) and time.monotonic() - due > _OVERDUE:
             await self.reconcile(body)
 
-    async def is_latched(self, uid: str) -> bool:
+    async def is_latched(self, uid: Uid) -> bool:
         """Whether the journal has a quarantine for it, or cannot tell."""
         try:
             record = await self._engine.find(uid)
@@ -152,7 +152,7 @@ class Reconciler:
             return True
         return record is not None and record.quarantine is not None
 
-    async def forget(self, uid: str) -> None:
+    async def forget(self, uid: Uid) -> None:
         """Drop the journal entry of a MetricsStorage that has left the API server."""
         self._not_before.pop(uid, None)
         self._refusals.forget(uid)
@@ -265,7 +265,7 @@ class Reconciler:
             Findings(record=record, deleting=subject.deleting, **self._site.placement(subject.identity))
         )
 
-    def _is_busy(self, uid: str) -> bool:
+    def _is_busy(self, uid: Uid) -> bool:
         lock = self._locks.get(uid)
         return lock is not None and lock.locked()
 

@@ -3,6 +3,7 @@
 from typing import Final
 
 from metrics_storage.errors import KubernetesError, PersistentlyRefusedError
+from metrics_storage.model.identity import Uid
 
 _PATIENCE: Final = 3
 """Attempts that are refused before a person is called; they go on nevertheless."""
@@ -12,9 +13,9 @@ class Refusals:
     """Counts, by uid, the attempts that were refused one after the other."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
+        self._counts: dict[Uid, int] = {}
 
-    def judge(self, uid: str, error: KubernetesError, *, known: bool) -> KubernetesError:
+    def judge(self, uid: Uid, error: KubernetesError, *, known: bool) -> KubernetesError:
         """The error of an attempt as it is to be told: itself, or one that calls a person.
 
         `known` says that a person was called already, before this process began or since.
@@ -30,6 +31,6 @@ class Refusals:
             error.status,
         )
 
-    def forget(self, uid: str) -> None:
+    def forget(self, uid: Uid) -> None:
         """Begin anew, after an attempt that succeeded or for a MetricsStorage that is gone."""
         self._counts.pop(uid, None)

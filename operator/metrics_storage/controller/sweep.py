@@ -16,6 +16,7 @@ from metrics_storage.kube.claims import is_bound
 from metrics_storage.kube.resources import CLAIMS, STORAGES, VOLUMES, Resource
 from metrics_storage.model import reasons
 from metrics_storage.model.error_reasons import explain
+from metrics_storage.model.identity import Uid
 from metrics_storage.model.record import Phase, Record
 from metrics_storage.model.resource import StorageResource
 
@@ -47,14 +48,14 @@ class Sweep:
         self._reconciler = reconciler
         self._interval = interval
         self._is_watched = watched
-        self._unwatched: dict[str, float] = {}
+        self._unwatched: dict[Uid, float] = {}
         self.watch_lost = asyncio.Event()
         """Set where MetricsStorages are on the API server that never reach the handlers."""
         self._watched = frozenset(namespaces)
         self._namespaces: Sequence[str | None] = namespaces or [None]
-        self._reported: frozenset[str] = frozenset()
-        self._late: dict[str, asyncio.Task[None]] = {}
-        self.orphans: frozenset[str] = frozenset()
+        self._reported: frozenset[Uid] = frozenset()
+        self._late: dict[Uid, asyncio.Task[None]] = {}
+        self.orphans: frozenset[Uid] = frozenset()
         """Uids whose directory or volume is kept although their MetricsStorage is gone, by the last sweep."""
         self.stalled = 0
         """MetricsStorages on which a person must act, by the last sweep; those that are safely in quarantine aside."""
@@ -79,7 +80,7 @@ class Sweep:
         known = await self._known()
         volumes = _by_uid(await self._list(VOLUMES, f"{MANAGED_SELECTOR},{VOLUME_ID_LABEL}={self._site.volume_id}"))
         claims = _by_uid(await self._list(CLAIMS, MANAGED_SELECTOR))
-        living = {body["metadata"]["uid"]: body for body in await self._list(STORAGES)}
+        living = {Uid(body["metadata"]["uid"]): body for body in await self._list(STORAGES)}
         self._check_watched(living)
         self.stalled = sum(map(_waits_for_a_person, living.values()))
         for uid, body in living.items():
@@ -101,7 +102,7 @@ class Sweep:
             self.completed_at = time.monotonic()
         await self._settle({uid for uid in known | volumes.keys() if uid not in living})
 
-    def _check_watched(self, uids: Iterable[str]) -> None:
+    def _check_watched(self, uids: Iterable[Uid]) -> None:
         """Notice objects that never reach the handlers: kopf can miss a definition that is deleted and made again."""
         seen = time.monotonic()
         self._unwatched = {uid: self._unwatched.get(uid, seen) for uid in uids if not self._is_watched(uid)}
@@ -110,7 +111,7 @@ class Sweep:
 
     def _conclude_if_late(self, body: Mapping[str, Any]) -> None:
         """Finish a deletion for which no handler came in two intervals, beside the sweep: it may archive."""
-        uid = body["metadata"]["uid"]
+        uid = Uid(body["metadata"]["uid"])
         if FINALIZER in body["metadata"].get("finalizers", ()) and self._is_late(body, "deletionTimestamp"):
             self._beside(uid, self._reconciler.conclude, body)
 
@@ -119,7 +120,7 @@ class Sweep:
         age = datetime.now(UTC) - datetime.fromisoformat(body["metadata"][since])
         return age.total_seconds() > 2 * self._interval
 
-    def _beside(self, uid: str, do: Callable[[Mapping[str, Any]], Awaitable[None]], body: Mapping[str, Any]) -> None:
+    def _beside(self, uid: Uid, do: Callable[[Mapping[str, Any]], Awaitable[None]], body: Mapping[str, Any]) -> None:
         """Do what may take long beside the sweep, once at a time for each uid."""
 
         async def work() -> None:
@@ -133,9 +134,9 @@ class Sweep:
         if uid not in self._late:
             self._late[uid] = asyncio.create_task(work())
 
-    async def _settle(self, uids: set[str]) -> None:
+    async def _settle(self, uids: set[Uid]) -> None:
         """Forget those whose life is over, and report what is left of those that nobody owns any more."""
-        left: dict[str, Record | None] = {}
+        left: dict[Uid, Record | None] = {}
         for uid in uids:
             try:
                 record = await self._site.engine.find(uid)
@@ -148,7 +149,7 @@ class Sweep:
                 _log.warning("what is left of %s: %s", uid, exc)
         self._report_orphans(left)
 
-    async def _known(self) -> set[str]:
+    async def _known(self) -> set[Uid]:
         """The uids in the journal; none where the volume is not there, which every MetricsStorage will say."""
         try:
             return set(await self._site.engine.uids())
@@ -156,7 +157,7 @@ class Sweep:
             _log.warning("%s", exc)
             return set()
 
-    def _report_orphans(self, left: Mapping[str, Record | None]) -> None:
+    def _report_orphans(self, left: Mapping[Uid, Record | None]) -> None:
         """Say once what is kept although its MetricsStorage is gone: somebody took our finalizer off."""
         retained = self._reported - self.orphans
         for uid in left.keys() - self._reported:
@@ -179,5 +180,7 @@ def _waits_for_a_person(body: Mapping[str, Any]) -> bool:
     return bool(stalled) and stalled["reason"] != reasons.QUARANTINED
 
 
-def _by_uid(objects: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    return {item["metadata"]["labels"][UID_LABEL]: item for item in objects if UID_LABEL in item["metadata"]["labels"]}
+def _by_uid(objects: Iterable[Mapping[str, Any]]) -> dict[Uid, Mapping[str, Any]]:
+    """Objects by the uid in their label; one without, or with anything else in it, is not ours."""
+    labelled = ((Uid.parse(item["metadata"]["labels"].get(UID_LABEL, "")), item) for item in objects)
+    return {uid: item for uid, item in labelled if uid is not None}

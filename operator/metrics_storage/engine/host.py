@@ -13,7 +13,7 @@ from metrics_storage.engine.fs.walk import Progress, within
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.volume import Volume
 from metrics_storage.errors import InterruptedByEndError
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Ensured, Record
 from metrics_storage.model.scrubbing import Finding, ScrubState
 from metrics_storage.model.spec import StorageSpec
@@ -52,10 +52,10 @@ class LocalEngine:
         for pool in (self._workers, self._archivers, self._snapshotters, self._removers):
             pool.shutdown(cancel_futures=True)
 
-    async def find(self, uid: str) -> Record | None:
+    async def find(self, uid: Uid) -> Record | None:
         return await self._run(lambda: self._engine.find(uid))
 
-    async def uids(self) -> Collection[str]:
+    async def uids(self) -> Collection[Uid]:
         return await self._run(lambda: list(self._engine.uids()))
 
     async def ensure(self, identity: Identity, spec: StorageSpec) -> Ensured:
@@ -91,7 +91,7 @@ class LocalEngine:
     async def check_never_made(self, identity: Identity, *, claimed: bool) -> None:
         await self._run(lambda: self._engine.check_never_made(identity, claimed=claimed))
 
-    async def forget(self, uid: str) -> None:
+    async def forget(self, uid: Uid) -> None:
         self._shares.pop(uid, None)
         await self._run(lambda: self._engine.forget(uid))
 
@@ -101,7 +101,7 @@ class LocalEngine:
     async def _run(self, call: Callable[[], _T], pool: Executor | None = None) -> _T:
         return await asyncio.get_running_loop().run_in_executor(pool or self._workers, call)
 
-    def _share_of(self, uid: str) -> Progress:
+    def _share_of(self, uid: Uid) -> Progress:
         """What lets a provisional archive go on for its share of time, and longer while nobody waits behind it."""
         share = self._shares.get(uid, _SNAPSHOT_SHARE)
         self._shares[uid] = min(2 * share, _SNAPSHOT_PATIENCE)

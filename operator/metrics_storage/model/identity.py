@@ -4,6 +4,7 @@ Names come from the API server alone and are validated again here, because a pat
 """
 
 import re
+import uuid
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +23,31 @@ _UID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _STEM: Final = re.compile(rf"(?P<name>[a-z0-9][-.a-z0-9]*)_(?P<uid>{_UID.pattern})_(?P<attempt>[1-9][0-9]{{0,8}})")
 
 
+class Uid(str):
+    """The `metadata.uid` of a MetricsStorage, from which names of files are made; an instance is always valid.
+
+    Raises:
+        InvalidSpecError: it is not what a Kubernetes API server would have issued, a lower-case UUID.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> "Uid":
+        if not _UID.fullmatch(text):
+            raise InvalidSpecError(f"uid {text!r} is not a lower-case UUID")
+        return super().__new__(cls, text)
+
+    @staticmethod
+    def new() -> "Uid":
+        """One that nobody has."""
+        return Uid(str(uuid.uuid4()))
+
+    @staticmethod
+    def parse(text: str) -> "Uid | None":
+        """Read a label, a file name or whatever else may be anything; None where it is no uid."""
+        return Uid(text) if _UID.fullmatch(text) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Namespace, name and uid of one MetricsStorage; an instance is always valid.
@@ -33,7 +59,7 @@ class Identity:
 
     namespace: str
     name: str
-    uid: str
+    uid: Uid
 
     def __post_init__(self) -> None:
         if not _LABEL.fullmatch(self.namespace):
@@ -43,8 +69,8 @@ class Identity:
                 f"name {self.name!r} is not an RFC 1123 subdomain: lower-case letters, digits, '-' and '.', "
                 f"beginning and ending with a letter or digit, at most {_SUBDOMAIN_MAX} characters"
             )
-        if not is_uid(self.uid):
-            raise InvalidSpecError(f"uid {self.uid!r} is not a lower-case UUID")
+        if not isinstance(self.uid, Uid):  # What was read from JSON has no types.
+            object.__setattr__(self, "uid", Uid(self.uid))
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name} ({self.uid})"
@@ -75,7 +101,7 @@ class ArchiveName:
 
     namespace: str
     name: str
-    uid: str
+    uid: Uid
     attempt: int
 
     @staticmethod
@@ -89,7 +115,7 @@ class ArchiveName:
     def parse(namespace: str, file: str) -> "ArchiveName | None":
         """Read the name of either file, or what both have in common; None where it is no archive's."""
         match = _STEM.fullmatch(file.removesuffix(ARCHIVE_SUFFIX).removesuffix(MANIFEST_SUFFIX))
-        return ArchiveName(namespace, match["name"], match["uid"], int(match["attempt"])) if match else None
+        return ArchiveName(namespace, match["name"], Uid(match["uid"]), int(match["attempt"])) if match else None
 
     @property
     def stem(self) -> str:
@@ -105,8 +131,3 @@ class ArchiveName:
     def path(self) -> str:
         """Path of the archive relative to the quarantine volume, as `status.quarantine.archive` has it."""
         return f"{self.namespace}/{self.files[0]}"
-
-
-def is_uid(text: str) -> bool:
-    """Whether this is a uid as API servers issue them: a lower-case UUID."""
-    return _UID.fullmatch(text) is not None

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from metrics_storage.constants import FINALIZER, QUARANTINE_ANNOTATION
+from metrics_storage.model.identity import Uid
 
 _REASON_MAX: Final = 1024
 """Characters of a reason for quarantine that are kept."""
@@ -29,7 +30,7 @@ class StorageResource:
         metadata = body["metadata"]
         self.metadata: Mapping[str, Any] = metadata
         self.name: str = metadata["name"]
-        self.uid: str = metadata["uid"]
+        self.uid = Uid(metadata["uid"])
         self.generation = int(metadata["generation"])
         self.spec: Mapping[str, Any] = body.get("spec") or {}
         self.deleting = bool(metadata.get("deletionTimestamp"))

@@ -6,7 +6,6 @@ on with by the next call that changes something, or by `recover`.
 
 import logging
 import os
-import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -19,7 +18,7 @@ from metrics_storage.errors import (
     MetricsStorageError,
     QuarantineMetricsStorageError,
 )
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Phase, Record
 from metrics_storage.model.spec import StorageSpec
 from metrics_storage.storage.local_volumes import LocalVolumes, Work
@@ -86,7 +85,7 @@ class FilesystemStorageManager:
                         raise CreateMetricsStorageError(
                             f"storage of runner {runner_name!r} exists already{_advice(work.records, record)}"
                         )
-                return self._provision(work, Identity(NAMESPACE, runner_name, str(uuid.uuid4())))
+                return self._provision(work, Identity(NAMESPACE, runner_name, Uid.new()))
 
     def list_all(self) -> Iterator[MetricsStorage]:
         """Every storage, as it was at the time of the call; one that cannot be read is logged and left out.

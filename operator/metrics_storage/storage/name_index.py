@@ -13,7 +13,7 @@ from typing import Final
 
 from metrics_storage.engine.fs import durable
 from metrics_storage.engine.volume.volume import Volume
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 
 _DIRECTORY: Final = "names"
 _STAMP: Final = ".journal"
@@ -36,11 +36,11 @@ class Names:
         self._change(lambda fd: _unlink(_STAMP, fd))
         return not self.complete or bool(unfinished)
 
-    def rebuild(self, identities: Iterable[Identity], nameless: Iterable[str]) -> None:
+    def rebuild(self, identities: Iterable[Identity], nameless: Iterable[Uid]) -> None:
         """Make the index of all lives. `nameless` are uids whose entry cannot be read now; any name may be theirs."""
         with contextlib.suppress(OSError):
             durable.make_directory(_DIRECTORY, self._private_fd, 0o700, like=self._private_fd)
-        lives: dict[str, list[str]] = {}
+        lives: dict[str, list[Uid]] = {}
         for identity in identities:
             lives.setdefault(identity.name, []).append(identity.uid)
 
@@ -61,9 +61,9 @@ class Names:
                 os.fsync(fd)  # Never the stamp without what it speaks of.
                 os.symlink(f"{self.journal_stamp()} {_UNFINISHED if unfinished else ''}", _STAMP, dir_fd=fd)
 
-    def uids(self, runner_name: str) -> list[str]:
+    def uids(self, runner_name: str) -> list[Uid]:
         """The lives that may be of a name, as far as they are known here."""
-        return [*self._read(runner_name).split(), *self._read(_NAMELESS).split()]
+        return [*_parse(self._read(runner_name)), *_parse(self._read(_NAMELESS))]
 
     def add(self, identity: Identity) -> None:
         """Give a name one more life."""
@@ -97,14 +97,19 @@ class Names:
         return f"{found.st_ino}:{found.st_mtime_ns}"
 
 
-def _uids(name: str, fd: int) -> list[str]:
+def _uids(name: str, fd: int) -> list[Uid]:
     try:
-        return os.readlink(name, dir_fd=fd).split()
+        return _parse(os.readlink(name, dir_fd=fd))
     except FileNotFoundError:
         return []
 
 
-def _write(name: str, uids: list[str], fd: int) -> None:
+def _parse(text: str) -> list[Uid]:
+    """The uids that a link holds; whatever else it may hold is dropped."""
+    return [uid for uid in map(Uid.parse, text.split()) if uid is not None]
+
+
+def _write(name: str, uids: list[Uid], fd: int) -> None:
     _unlink(name, fd)
     if uids:
         os.symlink(" ".join(uids), name, dir_fd=fd)

@@ -6,13 +6,12 @@ is left to the manager, once the archive is verified.
 
 import os
 import socket
-import uuid
 from pathlib import Path
 
 from metrics_storage.engine.archives.archiver import Archiver
 from metrics_storage.engine.volume.volume import Role
 from metrics_storage.errors import ArchiveError, UncleanArchiveError
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Phase, Quarantine, Record
 from metrics_storage.model.spec import StorageSpec
 from metrics_storage.storage.local_volumes import initialised_volume
@@ -36,7 +35,7 @@ def archive_directory(path: Path, runner_name: str, quarantine_path: Path) -> No
         OSError: there is no directory at `path`, or a link.
     """
     check_apart(path, quarantine_path, "storage")
-    identity = Identity(NAMESPACE, runner_name, str(uuid.uuid4()))
+    identity = Identity(NAMESPACE, runner_name, Uid.new())
     requested_at = utc_now()
     request = Quarantine(reason=REASON, requested_at=requested_at)
     record = Record(identity=identity, spec=StorageSpec(), phase=Phase.FROZEN, quarantine=request)

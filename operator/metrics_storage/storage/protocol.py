@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from metrics_storage.errors import InvalidSpecError, MetricsStorageError
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 
 REASON: Final = "moved to quarantine by its runner manager"
 """Why a storage is in quarantine, where its manager was told nothing else."""
 
-_ANY_UID: Final = "00000000-0000-0000-0000-000000000000"
+_ANY_UID: Final = Uid("00000000-0000-0000-0000-000000000000")
 
 
 @dataclass

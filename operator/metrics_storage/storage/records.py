@@ -23,7 +23,7 @@ from metrics_storage.errors import (
     MetricsStorageError,
     VolumeError,
 )
-from metrics_storage.model.identity import NAME_MAX, Identity
+from metrics_storage.model.identity import NAME_MAX, Identity, Uid
 from metrics_storage.model.record import Phase, Record
 from metrics_storage.storage.name_index import Names
 
@@ -94,7 +94,7 @@ class Records:
                     return self._directories.path(Place.LIVE, record.identity)
         return None
 
-    def _read_all(self, uids: Iterable[str]) -> Iterator[Record]:
+    def _read_all(self, uids: Iterable[Uid]) -> Iterator[Record]:
         with self._journal.reading() as read:
             for uid in uids:
                 try:

@@ -38,7 +38,7 @@ class Actor(Protocol):
     """What can be asked for the directory of a uid; returns what the engine says of it then."""
 
     def open(self) -> None: ...
-    def act(self, action: str, uid: str, reason: str) -> dict[str, Any]: ...
+    def act(self, action: str, text: str, reason: str) -> dict[str, Any]: ...
 
 
 class EngineActor:
@@ -59,12 +59,13 @@ class EngineActor:
             self._engine = StorageEngine(storage, quarantine, cluster="faults", node="here")
             self._stack.enter_context(opening.pop_all())
 
-    def act(self, action: str, uid: str, reason: str) -> dict[str, Any]:
+    def act(self, action: str, text: str, reason: str) -> dict[str, Any]:
         from metrics_storage.errors import UncleanArchiveError
-        from metrics_storage.model.identity import Identity
+        from metrics_storage.model.identity import Identity, Uid
         from metrics_storage.model.record import Phase
         from metrics_storage.model.spec import StorageSpec
 
+        uid = Uid(text)
         engine, identity = self._engine, Identity(NAMESPACE, NAME, uid)
         record = engine.find(uid)
         untouched = record is not None and record.phase in (Phase.PROVISIONING, Phase.PROVISIONED)

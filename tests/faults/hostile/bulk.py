@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from metrics_storage.model.identity import Uid
 from tests.faults.hostile import evidence, facts, stage
 from tests.faults.hostile.field import NAME, NAMESPACE, REQUESTED
 
-UID: Final = "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"
+UID: Final = Uid("0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")
 _DESCRIPTORS: Final = 96
 """What the engine may have open at once."""
 

@@ -15,7 +15,7 @@ from random import Random
 from typing import Final
 
 from metrics_storage.errors import MetricsStorageError, RemovalError, UncleanArchiveError
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Phase, Record
 from metrics_storage.model.spec import StorageSpec
 from tests.faults import snapshot
@@ -51,7 +51,7 @@ class Life:
     def __init__(self, field_: Field, seed: int, build: Callable[[int, Builder], None]) -> None:
         self.field = field_
         self.engine = field_.engine
-        self.identity = Identity(NAMESPACE, NAME, str(uuid.UUID(int=Random(seed).getrandbits(128))))
+        self.identity = Identity(NAMESPACE, NAME, Uid(str(uuid.UUID(int=Random(seed).getrandbits(128)))))
         self.outcome = Outcome()
         self.facts: facts.Facts = {}
         self.builder = Builder(field_.outside)

@@ -9,13 +9,12 @@ import mmap
 import os
 import struct
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from metrics_storage.errors import ArchiveError, MetricsStorageError, RemovalError
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Phase
 from metrics_storage.model.spec import StorageSpec
 from tests.faults.hostile import evidence, stage
@@ -163,7 +162,7 @@ def _remove(race: Race, field_: Field, identity: Identity, root_fd: int) -> None
 
 @contextlib.contextmanager
 def _directory(field_: Field) -> Iterator[tuple[Identity, int]]:
-    identity = Identity(NAMESPACE, NAME, str(uuid.uuid4()))
+    identity = Identity(NAMESPACE, NAME, Uid.new())
     field_.engine.ensure(identity, StorageSpec(owner="1000:1000"))
     root_fd = os.open(field_.root / "storage" / NAMESPACE / identity.directory_name, _DIRECTORY)
     try:

@@ -14,7 +14,7 @@ from typing import Final
 
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.volume import Role, Volume
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.spec import StorageSpec
 from tests.faults.hostile import facts, stage
 from tests.faults.hostile.field import NAME, NAMESPACE, REQUESTED
@@ -31,7 +31,7 @@ class Rack:
 
     def __init__(self, root: Path, quarantine_options: str = "size=64m") -> None:
         self.root = root
-        self.identity = Identity(NAMESPACE, NAME, str(uuid.uuid4()))
+        self.identity = Identity(NAMESPACE, NAME, Uid.new())
         self._stack = ExitStack()
         for role in ROLES:
             for kind in ("kept", "others", "place"):

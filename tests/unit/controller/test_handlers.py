@@ -15,7 +15,14 @@ from metrics_storage.controller.kopf_adapter.startup import build_kopf_settings
 from metrics_storage.controller.kopf_adapter.storage import Bookkeeping
 from metrics_storage.controller.settings import Settings
 
-BODY: dict[str, Any] = {"metadata": {"namespace": "runners", "name": "runner-0", "uid": "u", "generation": 1}}
+BODY: dict[str, Any] = {
+    "metadata": {
+        "namespace": "runners",
+        "name": "runner-0",
+        "uid": "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11",
+        "generation": 1,
+    }
+}
 RAISED = [
     *(kind("x") for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)),
     OSError(28, "No space left on device"),
@@ -86,7 +93,7 @@ def test_a_latched_quarantine_is_tried_again_although_the_object_does_not_say_so
 
 def test_a_clock_that_is_set_back_does_not_put_the_next_attempt_off(monkeypatch: pytest.MonkeyPatch) -> None:
     progress = Bookkeeping().progress
-    body = kopf.Body({"metadata": {"uid": "u"}})
+    body = kopf.Body({"metadata": {"uid": "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"}})
     monkeypatch.setattr(storage, "time", clock := SimpleNamespace(time=lambda: 36_000.0, monotonic=lambda: 10.0))
     progress.store(key="k", record={"delayed": "1970-01-01T10:00:20+00:00"}, body=body, patch=kopf.Patch())
     clock.time, clock.monotonic = (lambda: 36_005.0), (lambda: 15.0)

@@ -33,10 +33,10 @@ from metrics_storage.kube.claims import Claims
 from metrics_storage.kube.deletion_waiter import DeletionWaiter
 from metrics_storage.kube.resources import CLAIMS, EVENTS, STORAGES, VOLUMES, Resource
 from metrics_storage.kube.volume_source import VolumeTemplate
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 from tests.unit.controller.fake_api import FakeApi, Object
 
-UID = "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"
+UID = Uid("0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")
 OWNER = {"directory": {"owner": f"{os.getuid()}:{os.getgid()}"}}
 
 
@@ -427,7 +427,7 @@ def attempt(call: Callable[[], Any]) -> bool:
     return False
 
 
-OTHER_UID = "7a1de1a2-0c6f-4a0c-8a36-0a8f6a1f9b22"
+OTHER_UID = Uid("7a1de1a2-0c6f-4a0c-8a36-0a8f6a1f9b22")
 
 
 def restored(world: World, status: Object) -> None:

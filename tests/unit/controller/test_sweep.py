@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from metrics_storage.constants import FINALIZER
+from metrics_storage.constants import FINALIZER, UID_LABEL
 from metrics_storage.controller import sweep as module
 from metrics_storage.controller.engine_api import Engine
 from metrics_storage.controller.reconciler import Reconciler
@@ -16,7 +16,7 @@ from metrics_storage.controller.site import Site
 from metrics_storage.controller.sweep import Sweep
 from metrics_storage.errors import KubernetesError
 from metrics_storage.kube.api import Api
-from metrics_storage.kube.resources import STORAGES, Resource
+from metrics_storage.kube.resources import STORAGES, VOLUMES, Resource
 from metrics_storage.kube.volume_source import VolumeTemplate
 
 UID = "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"
@@ -34,13 +34,18 @@ class World:
     annotations: dict[str, str] = field(default_factory=dict)
     phase: str = "Ready"
     resumed: int = 0
+    volumes: list[dict[str, Any]] = field(default_factory=list)
     finalizers: list[str] = field(default_factory=lambda: [FINALIZER])
     created_at: str = "2026-01-01T00:00:00Z"
     taken_over: int = 0
+    looked_for: list[str] = field(default_factory=list)
 
     async def list(self, resource: Resource, _namespace: str | None, _selector: str = "") -> AsyncIterator[Any]:
         if not self.reachable:
             raise KubernetesError("connection refused", None)
+        if resource is VOLUMES:
+            for volume in self.volumes:
+                yield volume
         if resource is STORAGES:
             metadata = {"name": "runner-0", "namespace": "runners", "uid": UID, "generation": 1}
             metadata |= {"annotations": self.annotations, "finalizers": self.finalizers}
@@ -51,6 +56,7 @@ class World:
         return set(self.unreadable)
 
     async def find(self, uid: str) -> None:
+        self.looked_for.append(uid)
         raise OSError(errno.EIO, f"journal entry of {uid}")
 
     async def resume(self, _body: Any) -> None:
@@ -158,3 +164,12 @@ def test_what_kopf_did_not_get_to_hold_in_time_is_taken_over(
     world.finalizers, world.created_at = ["example.com/other"], created_at
     asyncio.run(once())
     assert world.taken_over == taken_over
+
+
+@pytest.mark.parametrize("label", ["", "..", "../../etc/passwd", UID.upper(), f"{UID}.json"])
+def test_a_label_that_is_no_uid_names_nothing_in_the_journal(world: World, sweep: Sweep, label: str) -> None:
+    world.known = {UID}
+    other = "1b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"
+    world.volumes = [{"metadata": {"labels": {UID_LABEL: text}}} for text in (label, other)]
+    asyncio.run(sweep.once())
+    assert set(world.looked_for) == {other}

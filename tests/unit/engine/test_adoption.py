@@ -12,14 +12,14 @@ from metrics_storage.cli.main import main
 from metrics_storage.engine.lifecycle.adoption import ADOPTED, Candidate, Verdict, adopt, survey
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import DirectoryExistsError, DirectoryVanishedError
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Phase
 from metrics_storage.model.spec import StorageSpec
 from tests.unit.engine.engines import engine_below
 
 SPEC = StorageSpec(owner=f"{os.getuid()}:{os.getgid()}")
 IDENTITIES = [
-    Identity("runners", f"runner-{number}", f"{number}b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11") for number in range(5)
+    Identity("runners", f"runner-{number}", Uid(f"{number}b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")) for number in range(5)
 ]
 MARK = "user.metrics-storage"
 NOW = "2026-01-01T00:00:00Z"

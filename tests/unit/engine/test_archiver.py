@@ -13,12 +13,12 @@ from metrics_storage.engine.archives.archiver import Archiver
 from metrics_storage.engine.archives.format.writer import ArchiveSummary, write_archive
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import ArchiveCorruptError
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Quarantine, Record
 from metrics_storage.model.spec import StorageSpec
 
 RECORD = Record(
-    identity=Identity("runners", "runner-0", "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"),
+    identity=Identity("runners", "runner-0", Uid("0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")),
     spec=StorageSpec(),
     quarantine=Quarantine(reason="not JSON", requested_at="2026-01-01T00:00:00Z"),
 )

@@ -14,9 +14,11 @@ from metrics_storage.engine.fs.walk import Progress
 from metrics_storage.engine.host import LocalEngine
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.errors import InterruptedByEndError
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 
-RUNNERS = [Identity("runners", f"runner-{number}", f"{number}b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11") for number in (0, 1)]
+RUNNERS = [
+    Identity("runners", f"runner-{number}", Uid(f"{number}b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")) for number in (0, 1)
+]
 
 
 def test_who_keeps_a_provisional_archive_going_takes_no_time_from_those_who_wait(

@@ -27,16 +27,16 @@ from metrics_storage.errors import (
     RemovalError,
     VolumeError,
 )
-from metrics_storage.model.identity import ArchiveName, Identity
+from metrics_storage.model.identity import ArchiveName, Identity, Uid
 from metrics_storage.model.record import Phase
 from metrics_storage.model.spec import StorageSpec
 from tests.unit.engine.engines import engine_below
 
 ME = f"{os.getuid()}:{os.getgid()}"
 SPEC = StorageSpec(owner=ME)
-IDENTITY = Identity("runners", "runner-0", "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")
-OTHER = Identity("runners", "runner-0", "1b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")
-THIRD = Identity("runners", "runner-3", "2b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")
+IDENTITY = Identity("runners", "runner-0", Uid("0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"))
+OTHER = Identity("runners", "runner-0", Uid("1b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"))
+THIRD = Identity("runners", "runner-3", Uid("2b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"))
 NOW = "2026-01-01T00:00:00Z"
 
 

@@ -10,13 +10,13 @@ from metrics_storage.engine.archives.format import source
 from metrics_storage.engine.archives.format.entry import Entry
 from metrics_storage.engine.archives.format.manifest_reader import ManifestReader
 from metrics_storage.engine.fs.long_attributes import list_long
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Phase
 from metrics_storage.model.spec import StorageSpec
 from tests.unit.engine.engines import engine_below
 from tests.unit.engine.loops import mounted
 
-IDENTITY = Identity("runners", "runner-0", "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")
+IDENTITY = Identity("runners", "runner-0", Uid("0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"))
 NOW = "2026-01-01T00:00:00Z"
 COUNT = 400
 

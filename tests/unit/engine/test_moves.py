@@ -12,15 +12,15 @@ from metrics_storage.engine.lifecycle.directories import Place
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.errors import RemovalError, VolumeError
 from metrics_storage.model.error_reasons import explain
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Phase
 from metrics_storage.model.spec import StorageSpec
 from tests.unit.engine.engines import engine_below
 from tests.unit.engine.loops import mounted
 
 SPEC = StorageSpec(owner="0:0")
-IDENTITY = Identity("runners", "runner-0", "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")
-OTHER = Identity("runners", "runner-1", "1b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")
+IDENTITY = Identity("runners", "runner-0", Uid("0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"))
+OTHER = Identity("runners", "runner-1", Uid("1b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"))
 _INTO_TRASH = (Place.LIVE, Place.TRASH)
 NOW = "2026-01-01T00:00:00Z"
 

@@ -13,7 +13,7 @@ from metrics_storage.engine.archives.scrub import Pace, Scrubber
 from metrics_storage.engine.archives.store import ArchiveStore
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import InterruptedByEndError, JournalError, VolumeError
-from metrics_storage.model.identity import MANIFEST_SUFFIX, Identity
+from metrics_storage.model.identity import MANIFEST_SUFFIX, Identity, Uid
 from metrics_storage.model.record import Record
 from metrics_storage.model.scrubbing import Finding, Verdict
 from tests.unit.engine.vaulting import UIDS, Site, flip, opened_site
@@ -72,7 +72,7 @@ def test_one_rotten_bit_is_found_and_remembered_until_the_archive_is_mended(site
 def test_archive_and_manifest_replaced_together_contradict_the_journal(site: Site) -> None:
     stored = site.vault.archives()[0]
 
-    def recorded(uid: str) -> Record | None:
+    def recorded(uid: Uid) -> Record | None:
         record = site.engine.find(uid)
         assert record is not None
         assert record.quarantine is not None
@@ -91,7 +91,7 @@ def test_archive_and_manifest_replaced_together_contradict_the_journal(site: Sit
 
 
 def test_a_journal_that_cannot_be_read_does_not_hold_scrubbing_up(site: Site) -> None:
-    def recorded(_: str) -> Record | None:
+    def recorded(_: Uid) -> Record | None:
         raise JournalError("unreadable")
 
     scrub = Scrubber(site.vault, Pace(1e12, threading.Event()), recorded)

@@ -15,12 +15,12 @@ from metrics_storage.engine.fs.walk import Visit
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import RemovalError, UncleanArchiveError
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Phase
 from metrics_storage.model.spec import StorageSpec
 from tests.unit.engine.loops import mounted
 
-IDENTITY = Identity("runners", "runner-0", "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")
+IDENTITY = Identity("runners", "runner-0", Uid("0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"))
 RUNNER = 1000
 _COARSE = 5
 """CLOCK_REALTIME_COARSE, from which the kernel takes the times of files."""

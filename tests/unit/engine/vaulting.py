@@ -10,11 +10,11 @@ from pathlib import Path
 from metrics_storage.engine.archives.store import ArchiveStore, Stored
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.volume import Role, Volume
-from metrics_storage.model.identity import ArchiveName, Identity
+from metrics_storage.model.identity import ArchiveName, Identity, Uid
 from metrics_storage.model.spec import StorageSpec
 from tests.unit.engine.archiving import HEADER, Archiving
 
-UIDS = tuple(f"{number}b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11" for number in range(10))
+UIDS = tuple(Uid(f"{number}b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11") for number in range(10))
 RUNNER = Identity("runners", "runner-0", UIDS[0])
 SPEC = StorageSpec(owner=f"{os.getuid()}:{os.getgid()}")
 
@@ -55,7 +55,7 @@ class Site:
 
     def put(self, archiving: Archiving) -> Stored:
         """Put an archive made by hand onto the volume, under the name that its header asks for."""
-        identity = Identity(HEADER.namespace, HEADER.name, HEADER.uid)
+        identity = Identity(HEADER.namespace, HEADER.name, Uid(HEADER.uid))
         (self.quarantine / identity.namespace).mkdir(exist_ok=True)
         for path, name in zip((archiving.archive, archiving.manifest), ArchiveName.of(identity, 1).files, strict=True):
             shutil.copyfile(path, self.quarantine / identity.namespace / name)

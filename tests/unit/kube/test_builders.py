@@ -3,11 +3,11 @@
 from metrics_storage.kube.builders import belongs_to, build_claim, build_event, build_volume
 from metrics_storage.kube.claims import is_bound
 from metrics_storage.kube.volume_source import VolumeTemplate
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.spec import StorageSpec
 
-IDENTITY = Identity("runners", "runner-0", "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")
-OTHER = Identity("runners", "runner-0", "1b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")
+IDENTITY = Identity("runners", "runner-0", Uid("0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"))
+OTHER = Identity("runners", "runner-0", Uid("1b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"))
 
 
 def test_a_claim_names_no_volume_so_that_it_is_bound_at_once() -> None:

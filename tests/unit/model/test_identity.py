@@ -1,13 +1,15 @@
 """Names on disk are built from valid identities alone."""
 
+import json
+
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from metrics_storage.errors import InvalidSpecError
-from metrics_storage.model.identity import ArchiveName, Identity
+from metrics_storage.model.identity import ArchiveName, Identity, Uid
 
-UID = "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"
+UID = Uid("0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")
 
 
 @pytest.mark.parametrize(
@@ -30,7 +32,19 @@ UID = "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"
 )
 def test_what_no_api_server_issues_is_refused(namespace: str, name: str, uid: str) -> None:
     with pytest.raises(InvalidSpecError):
-        Identity(namespace, name, uid)
+        Identity(namespace, name, Uid(uid))
+
+
+def test_a_uid_that_was_read_without_types_is_checked() -> None:
+    assert isinstance(Identity(**json.loads(f'{{"namespace": "a", "name": "b", "uid": "{UID}"}}')).uid, Uid)
+    with pytest.raises(InvalidSpecError):
+        Identity(**json.loads('{"namespace": "a", "name": "b", "uid": "../c"}'))
+
+
+@given(st.text(max_size=60))
+def test_what_is_parsed_is_a_uid_or_dropped(text: str) -> None:
+    assert Uid.parse(text) is None
+    assert Uid.parse(UID) == UID
 
 
 def test_the_longest_name_gives_names_that_fit_and_keep_the_uid() -> None:
@@ -41,10 +55,10 @@ def test_the_longest_name_gives_names_that_fit_and_keep_the_uid() -> None:
     assert archive.removesuffix(".tar.gz") == manifest.removesuffix(".manifest.jsonl")
 
 
-@given(st.text(max_size=300), st.text(max_size=300), st.text(max_size=60))
+@given(st.text(max_size=300), st.text(max_size=300), st.text(max_size=60) | st.uuids().map(str))
 def test_no_text_at_all_gives_a_name_that_leads_out_of_its_directory(namespace: str, name: str, uid: str) -> None:
     try:
-        identity = Identity(namespace, name, uid)
+        identity = Identity(namespace, name, Uid(uid))
     except InvalidSpecError:
         return
     for part in (identity.namespace, identity.directory_name, *ArchiveName.of(identity, 1).files):
@@ -55,12 +69,9 @@ def test_no_text_at_all_gives_a_name_that_leads_out_of_its_directory(namespace: 
 
 @given(st.lists(st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,5}[a-z0-9])?", fullmatch=True), min_size=2, max_size=2))
 def test_no_two_attempts_share_a_name(names: list[str]) -> None:
-    identities = []
-    for name, uid in zip(names, (UID, UID[::-1].replace("-", "a")), strict=True):
-        try:
-            identities.append(Identity("runners", name, uid[:36]))
-        except InvalidSpecError:
-            return
+    assume(all(".." not in name and ".-" not in name and "-." not in name for name in names))
+    uids = (UID, Uid(f"1{UID[1:]}"))
+    identities = [Identity("runners", name, uid) for name, uid in zip(names, uids, strict=True)]
     archives = [ArchiveName.of(identity, attempt) for identity in identities for attempt in (1, 2, 11)]
     found = [file for archive in archives for file in archive.files]
     assert len(set(found)) == len(found)

@@ -5,13 +5,13 @@ from typing import Any
 
 from metrics_storage.errors import ConflictError, UncleanArchiveError, VolumeError
 from metrics_storage.model.error_reasons import explain
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Archive, Phase, Quarantine, Record
 from metrics_storage.model.spec import StorageSpec
 from metrics_storage.model.status import Findings, build_status
 from metrics_storage.model.usage import Usage
 
-IDENTITY = Identity("runners", "runner-0", "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")
+IDENTITY = Identity("runners", "runner-0", Uid("0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"))
 RECORD = Record(identity=IDENTITY, spec=StorageSpec(), phase=Phase.PROVISIONED, inode=7)
 ARCHIVE = Archive(
     path="runners/a.tar.gz",

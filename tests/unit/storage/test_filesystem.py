@@ -21,7 +21,7 @@ from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.journal import Journal
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import InvalidSpecError, RemovalError, SettingsError
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Phase, Record
 from metrics_storage.model.spec import StorageSpec
 from metrics_storage.storage import (
@@ -67,7 +67,7 @@ def engine_of(base: Path, quarantine: Path) -> Iterator[StorageEngine]:
 
 
 def identity_of(storage: MetricsStorage) -> Identity:
-    return Identity("local", storage.runner_name, storage.path.name.rpartition("_")[2])
+    return Identity("local", storage.runner_name, Uid(storage.path.name.rpartition("_")[2]))
 
 
 def records(base: Path) -> list[str]:
@@ -278,7 +278,7 @@ def test_a_creation_that_was_cut_short_is_not_listed_and_does_not_block_its_name
     manager: FilesystemStorageManager, base: Path, quarantine: Path
 ) -> None:
     manager.create("other")
-    identity = Identity("local", "runner-0", "00000000-0000-4000-8000-000000000001")
+    identity = Identity("local", "runner-0", Uid("00000000-0000-4000-8000-000000000001"))
     with Volume(base, Role.STORAGE, initialise=False) as volume:
         Journal(volume).write(Record(identity=identity, spec=StorageSpec(owner=OWNER)))
     half_made = base / "local" / identity.directory_name
@@ -374,7 +374,7 @@ def test_recovery_leaves_what_is_in_service_alone(manager: FilesystemStorageMana
 
 def test_records_of_clusters_are_never_touched(manager: FilesystemStorageManager, base: Path, quarantine: Path) -> None:
     manager.create("runner-0")
-    foreign = Identity("runners", "runner-0", "00000000-0000-4000-8000-000000000001")
+    foreign = Identity("runners", "runner-0", Uid("00000000-0000-4000-8000-000000000001"))
     with engine_of(base, quarantine) as engine:
         engine.ensure(foreign, StorageSpec(owner=OWNER))
         engine.latch(foreign, "suspicious", NOW)

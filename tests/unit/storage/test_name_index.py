@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from metrics_storage.engine.fs import durable
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.journal import Journal
 from metrics_storage.engine.volume.volume import Role, Volume
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.spec import StorageSpec
 from metrics_storage.storage import (
     CreateMetricsStorageError,
@@ -41,7 +40,7 @@ def create_without_index(root: Path, name: str) -> None:
     ):
         storage.lock()
         engine = StorageEngine(storage, quarantine)
-        engine.ensure(Identity("local", name, str(uuid.uuid4())), StorageSpec(owner=OWNER))
+        engine.ensure(Identity("local", name, Uid.new()), StorageSpec(owner=OWNER))
 
 
 def journal(root: Path) -> Path:

@@ -11,6 +11,7 @@ from metrics_storage.cli.output import note, say
 from metrics_storage.cli.tables import shown, shown_path
 from metrics_storage.engine.lifecycle.losses import UnreadableContent
 from metrics_storage.engine.volume.volume import Role, Volume
+from metrics_storage.model.identity import Uid
 
 
 @click.command(
@@ -28,7 +29,7 @@ from metrics_storage.engine.volume.volume import Role, Volume
 @options.storage_root
 @options.quarantine_root
 @click.option("--yes", is_flag=True, help="Accept; without it, only show what would be lost.")
-def accept(uid: str, storage_root: Path, quarantine_root: Path, yes: bool) -> None:
+def accept(uid: Uid, storage_root: Path, quarantine_root: Path, yes: bool) -> None:
     """Accept that what cannot be read of a quarantined directory is lost.
 
     Without this, such a directory is kept and archived again and again. With it, the next archive counts if it lacks

@@ -15,6 +15,7 @@ from metrics_storage import constants
 from metrics_storage.controller.kopf_adapter.storage import Bookkeeping
 from metrics_storage.controller.reconciler import Reconciler
 from metrics_storage.model.error_reasons import explain
+from metrics_storage.model.identity import Uid
 from metrics_storage.model.resource import StorageResource
 
 _log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ def register(registry: kopf.OperatorRegistry, reconciler: Reconciler, bookkeepin
     async def on_gone(uid: str, **_: Any) -> None:
         bookkeeping.forget(uid)
         try:
-            await reconciler.forget(uid)
+            await reconciler.forget(Uid(uid))
         except Exception as exc:
             _log.warning("journal entry %s is left to the sweep: %s", uid, exc)
 

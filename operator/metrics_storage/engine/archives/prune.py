@@ -17,8 +17,7 @@ from metrics_storage.engine.volume.journal import Journal
 from metrics_storage.engine.volume.volume import Volume
 from metrics_storage.errors import DirectoryExistsError, ForeignJournalError, InvalidSpecError, JournalError
 from metrics_storage.model.identity import Identity
-from metrics_storage.model.record import Phase, Record
-from metrics_storage.model.spec import StorageSpec
+from metrics_storage.model.record import Phase
 from metrics_storage.timestamps import utc_now
 
 SETTLED: Final = 24 * 3600.0
@@ -116,7 +115,7 @@ class Pruning:
             # Names that were cut still name the same directories where these are not live.
             name = one.header.name if one.header else one.stored.name
             identity = Identity(one.stored.namespace, name, one.stored.uid)
-            place = directories.find(Record(identity=identity, spec=StorageSpec()))
+            place = directories.occupied(identity)
         except (JournalError, DirectoryExistsError, InvalidSpecError) as exc:
             return str(exc)
         return f"its source is on the storage volume ({place}), but the journal does not know it" if place else None

@@ -26,7 +26,7 @@ from metrics_storage.errors import (
     JournalError,
     VolumeError,
 )
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Archive, Record
 from metrics_storage.model.scrubbing import Finding, ScrubState, Verdict
 
@@ -84,7 +84,7 @@ class Pace:
 class Scrubber:
     """Reads the archives of a volume again. Its methods are for one thread at a time."""
 
-    def __init__(self, store: ArchiveStore, pace: Pace, recorded: Callable[[str], Record | None] | None = None) -> None:
+    def __init__(self, store: ArchiveStore, pace: Pace, recorded: Callable[[Uid], Record | None] | None = None) -> None:
         """Scrub a volume; `recorded` gives the journal's record of a uid, whose digests must then agree."""
         self._store = store
         self._pace = pace

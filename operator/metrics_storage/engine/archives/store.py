@@ -24,7 +24,7 @@ from metrics_storage.engine.fs import durable
 from metrics_storage.engine.fs.walk import Progress
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import ArchiveCorruptError, InvalidSpecError
-from metrics_storage.model.identity import ARCHIVE_SUFFIX, MANIFEST_SUFFIX, ArchiveName, Identity
+from metrics_storage.model.identity import ARCHIVE_SUFFIX, MANIFEST_SUFFIX, ArchiveName, Identity, Uid
 
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _REMOVALS: Final = "pruned.jsonl"
@@ -263,7 +263,7 @@ def identity_of(header: Header) -> Identity:
         ArchiveCorruptError: nobody's: the parts are not what an API server issues.
     """
     try:
-        return Identity(header.namespace, header.name, header.uid)
+        return Identity(header.namespace, header.name, Uid(header.uid))
     except InvalidSpecError as exc:
         raise ArchiveCorruptError(f"manifest line 1: {exc}") from exc
 

@@ -13,6 +13,7 @@ from metrics_storage.engine.lifecycle.token import Token
 from metrics_storage.engine.volume.journal import Journal
 from metrics_storage.engine.volume.volume import Volume
 from metrics_storage.errors import JournalError, VolumeError
+from metrics_storage.model.identity import Uid
 from metrics_storage.model.record import Record
 
 
@@ -40,7 +41,7 @@ ADOPTED = (Verdict.COPY, Verdict.UNMARKED)
 class Candidate:
     """A journal entry and what stands where its directory belongs; `detail` is for people."""
 
-    uid: str
+    uid: Uid
     verdict: Verdict
     detail: str
     record: Record | None = None

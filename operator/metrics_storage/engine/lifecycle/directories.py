@@ -27,7 +27,7 @@ from metrics_storage.errors import (
     RemovalError,
     VolumeError,
 )
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Record
 from metrics_storage.model.spec import StorageSpec, split_owner
 
@@ -148,6 +148,13 @@ class Directories:
             raise DirectoryExistsError(self._is_another(record, standing))
         return standing
 
+    def occupied(self, identity: Identity) -> Place | None:
+        """The first place where any directory stands under this identity, whoever made it; None without one."""
+        for place in Place:
+            with contextlib.suppress(FileNotFoundError), self.opened(place, identity):
+                return place
+        return None
+
     def standing(self, record: Record) -> Standing | None:
         """Whatever stands in the first place where the directory of a record may be."""
         for place in Place:
@@ -232,22 +239,22 @@ class Directories:
                 remove_tree(fd, os.fsencode(name), inode=record.inode, progress=progress)
             os.fsync(fd)
 
-    def is_declared_lost(self, uid: str) -> bool:
+    def is_declared_lost(self, uid: Uid) -> bool:
         """Whether a person declared the vanished directory of a uid as lost."""
         with durable.opened_directory("released", self._volume.private_fd) as fd:
             return os.access(uid, os.F_OK, dir_fd=fd, follow_symlinks=False)
 
-    def declare_lost(self, uid: str) -> None:
+    def declare_lost(self, uid: Uid) -> None:
         """Declare the vanished directory of a uid as lost."""
         with durable.opened_directory("released", self._volume.private_fd) as fd:
             durable.write_file(uid, b"", fd)
 
-    def accept_losses(self, uid: str, digest: str) -> None:
+    def accept_losses(self, uid: Uid, digest: str) -> None:
         """Declare what cannot be read of the directory of a uid as lost; `digest` is of `Losses`."""
         with durable.opened_directory("released", self._volume.private_fd) as fd:
             durable.write_file(uid + _LOSSES, digest.encode(), fd)
 
-    def accepted_losses(self, uid: str) -> str | None:
+    def accepted_losses(self, uid: Uid) -> str | None:
         """Digest of what a person declared as lost of the directory of a uid, None without such a word."""
         with durable.opened_directory("released", self._volume.private_fd) as fd:
             try:
@@ -255,7 +262,7 @@ class Directories:
             except FileNotFoundError:
                 return None
 
-    def drop_declarations(self, uid: str) -> None:
+    def drop_declarations(self, uid: Uid) -> None:
         """Forget what `declare_lost` and `accept_losses` declared."""
         with durable.opened_directory("released", self._volume.private_fd) as fd:
             for name in (uid, uid + _LOSSES):

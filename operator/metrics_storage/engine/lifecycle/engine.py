@@ -27,7 +27,7 @@ from metrics_storage.errors import (
     PersistentlyUncleanError,
     UncleanArchiveError,
 )
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Ensured, Phase, Quarantine, Record
 from metrics_storage.model.spec import StorageSpec, check_unchanged
 from metrics_storage.model.usage import Usage
@@ -84,12 +84,12 @@ class StorageEngine:
         self._adopting = adopting
         self._directories = Directories(storage, adopting=adopting)
 
-    def find(self, uid: str) -> Record | None:
+    def find(self, uid: Uid) -> Record | None:
         """What the journal knows about a uid; None where nothing was ever begun or all is over."""
         self.storage.check()
         return self._journal.read(uid)
 
-    def uids(self) -> Iterator[str]:
+    def uids(self) -> Iterator[Uid]:
         """The uids in the journal."""
         self.storage.check()
         return self._journal.uids()
@@ -123,7 +123,7 @@ class StorageEngine:
             if place is Place.LIVE:
                 return Ensured(record)
             if place is not None or record.had_content is not False:
-                raise self._vanished(record)
+                raise self._vanished(identity, record.inode)
             repairs = ("the directory had vanished, was empty when last measured, and was made anew",)
             record = self._journal.write(replace(record, phase=Phase.PROVISIONING, inode=None))
         if record.phase is Phase.PROVISIONING:
@@ -175,7 +175,7 @@ class StorageEngine:
             self._directories.drop_declarations(identity.uid)
             return record
         if place is None or (record.phase is Phase.FROZEN and place is not Place.FROZEN):
-            raise self._vanished(record)
+            raise self._vanished(identity, record.inode)
         if record.phase is not Phase.FROZEN:
             record = self._freeze(record, place)
         try:
@@ -220,7 +220,7 @@ class StorageEngine:
             return record
         record, place = self._located(record)
         if place is not Place.LIVE:
-            raise self._vanished(record)
+            raise self._vanished(identity, record.inode)
         with self._directories.opened(Place.LIVE, identity) as source_fd:
             committed = self.archives.commit_provisional(source_fd, record, progress)
         provisional = replace(quarantine, attempt=committed.attempt, provisional=committed.archive)
@@ -294,17 +294,16 @@ class StorageEngine:
             DirectoryVanishedError: there is none, but it is claimed, and no person has released it.
         """
         self.storage.check()
-        record = Record(identity=identity, spec=StorageSpec())
-        if (place := self._directories.find(record)) is not None:
+        if (place := self._directories.occupied(identity)) is not None:
             raise DirectoryExistsError(
                 f"{identity} has a {place} directory on storage volume {self.storage.path}, but no journal entry: "
                 "restore the entry, or move the directory away"
             )
         if claimed and not self._directories.is_declared_lost(identity.uid):
-            raise self._vanished(record)
+            raise self._vanished(identity)
 
     @_leaving_doubt
-    def forget(self, uid: str) -> None:
+    def forget(self, uid: Uid) -> None:
         """Drop the journal entry of a directory whose life is over and whose owner is gone."""
         record = self.find(uid)
         if record is None:
@@ -375,7 +374,7 @@ class StorageEngine:
         if place is None:
             if record.phase is Phase.PROVISIONING or self._directories.is_declared_lost(record.identity.uid):
                 return self._journal.write(record.at(Phase.GONE))
-            raise self._vanished(record)
+            raise self._vanished(record.identity, record.inode)
         if record.phase is Phase.VERIFIED and record.quarantine and record.quarantine.archive:
             self.archives.check(record.quarantine.archive, progress)
         if record.inode is None:
@@ -385,10 +384,10 @@ class StorageEngine:
             self._directories.move(record.identity, place, Place.TRASH)
         return self._journal.write(record.at(Phase.CONDEMNED))
 
-    def _vanished(self, record: Record) -> DirectoryVanishedError:
-        identity = record.identity
+    def _vanished(self, identity: Identity, inode: int | None = None) -> DirectoryVanishedError:
+        number = f" (inode {inode})" if inode is not None else ""
         return DirectoryVanishedError(
-            f"the directory of {identity} (inode {record.inode}) is not on storage volume {self.storage.path} any "
+            f"the directory of {identity}{number} is not on storage volume {self.storage.path} any "
             f"more. Put it back as {identity.relative_path} if it was moved; if it is lost, "
             f"say so where the operator runs: metrics-storage accept-loss {identity.uid}"
         )

@@ -10,9 +10,10 @@ from metrics_storage.engine.lifecycle.directories import Directories
 from metrics_storage.engine.volume.journal import Journal
 from metrics_storage.engine.volume.volume import Volume
 from metrics_storage.errors import ArchiveCorruptError, DirectoryExistsError, JournalError, UnacceptableLossError
+from metrics_storage.model.identity import Uid
 
 
-def declare_vanished(storage: Volume, uid: str) -> None:
+def declare_vanished(storage: Volume, uid: Uid) -> None:
     """Declare the directory of a uid as lost.
 
     Raises:
@@ -28,7 +29,7 @@ def declare_vanished(storage: Volume, uid: str) -> None:
 class UnreadableContent:
     """What cannot be read of a directory that waits for its archive, as its incomplete archive tells it."""
 
-    def __init__(self, storage: Volume, store: ArchiveStore, uid: str) -> None:
+    def __init__(self, storage: Volume, store: ArchiveStore, uid: Uid) -> None:
         """Find the incomplete archive.
 
         Raises:

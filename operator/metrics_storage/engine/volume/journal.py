@@ -4,7 +4,6 @@ import contextlib
 import functools
 import json
 import os
-import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -12,12 +11,13 @@ from typing import Final
 from metrics_storage.engine.fs import durable
 from metrics_storage.engine.volume.volume import Volume
 from metrics_storage.errors import JournalError
+from metrics_storage.model.identity import Uid
 from metrics_storage.model.record import Phase, Record
 
 _SPARES: Final = tuple(map(str, range(8)))
 """Files that hold space and inodes back, for entries of a volume that a runner has filled."""
 
-_ENTRY: Final = re.compile(r"([0-9a-f-]{36})\.json")
+_SUFFIX: Final = ".json"
 
 
 class Journal:
@@ -28,7 +28,7 @@ class Journal:
         self._spares_lock = threading.Lock()
         """For whoever writes over a spare, or reads an entry that may be one in the next moment."""
 
-    def read(self, uid: str) -> Record | None:
+    def read(self, uid: Uid) -> Record | None:
         """The entry of a uid, None where there is none.
 
         Raises:
@@ -38,12 +38,12 @@ class Journal:
             return read(uid)
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[Callable[[str], Record | None]]:
+    def reading(self) -> Iterator[Callable[[Uid], Record | None]]:
         """`read` for many entries."""
         with durable.opened_directory("journal", self._volume.private_fd) as fd:
             yield functools.partial(self._read, fd)
 
-    def _read(self, fd: int, uid: str) -> Record | None:
+    def _read(self, fd: int, uid: Uid) -> Record | None:
         try:
             with self._spares_lock:
                 data = durable.read_file(f"{uid}.json", fd)
@@ -82,7 +82,7 @@ class Journal:
             for spare in _SPARES:
                 durable.make_spare(spare, fd)
 
-    def remove(self, uid: str) -> None:
+    def remove(self, uid: Uid) -> None:
         """Remove the entry of a uid whose life is over."""
         with durable.opened_directory("journal", self._volume.private_fd) as fd:
             os.unlink(f"{uid}.json", dir_fd=fd)
@@ -93,11 +93,12 @@ class Journal:
         with self._spares_lock, durable.opened_directory("spares", self._volume.private_fd) as fd:
             yield fd
 
-    def uids(self) -> Iterator[str]:
+    def uids(self) -> Iterator[Uid]:
         """The uids that have an entry, readable or not."""
         with durable.opened_directory("journal", self._volume.private_fd) as fd:
             names = durable.list_directory(fd)
-        return (match[1] for name in names if (match := _ENTRY.fullmatch(name)))
+        uids = (Uid.parse(name.removesuffix(_SUFFIX)) for name in names if name.endswith(_SUFFIX))
+        return (uid for uid in uids if uid is not None)
 
 
 def _is_leaving(record: Record) -> bool:
