@@ -54,7 +54,7 @@ class JournalError(MetricsStorageError):
     """A journal entry is unreadable, of an unknown version, or contradicts what is asked for."""
 
 
-class ForeignJournalError(VolumeError):
+class JournalMismatchError(VolumeError):
     """A journal is not the one of these archives; nothing was done."""
 
 

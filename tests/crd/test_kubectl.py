@@ -72,7 +72,7 @@ def test_a_listing_shows_the_seven_columns(kubectl_cluster: Cluster) -> None:
     assert row.split()[:-1] == ["runner-0", "False", "Quarantined", "1Gi", "734003200", "worker-1", "not", "JSON"]
 
 
-def test_a_wide_listing_adds_the_policy_the_trouble_and_the_archive(kubectl_cluster: Cluster) -> None:
+def test_a_wide_listing_adds_the_policy_the_problem_and_the_archive(kubectl_cluster: Cluster) -> None:
     header, row = kubectl_cluster.kubectl("-n", NAMESPACE, "get", "mstor", "-o", "wide").stdout.splitlines()
 
     assert header.split()[-3:] == ["POLICY", "STALLED", "ARCHIVE"]

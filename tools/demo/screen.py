@@ -21,7 +21,7 @@ __all__ = ["Screen"]
 
 _WIDTH: Final = 100
 _INDENT: Final = "    "
-_PATIENCE: Final = 1.5
+_PAUSE: Final = 1.5
 """Seconds of silence after which a wait is explained."""
 
 _BEAT: Final = {True: 0.5, False: 10.0}
@@ -130,7 +130,7 @@ class Screen:
 
     def _tick(self, what: str, done: threading.Event) -> None:
         began = time.monotonic()
-        pause, shown = _PATIENCE, False
+        pause, shown = _PAUSE, False
         while not done.wait(pause):
             text = self._style(f"… {what} ({time.monotonic() - began:.0f} s)", "dim")
             self._write(f"\r\x1b[K{_INDENT}{text}" if self._terminal else f"{_INDENT}{text}\n")

@@ -13,7 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 _SWEEPS_MISSED: Final = 10
 """Intervals without a finished sweep after which the process counts as hung. Archives don't hold sweeps up."""
 
-_PATIENCE: Final = 3.0
+_TIMEOUT: Final = 3.0
 """Seconds for a look at the volumes; the kubelet waits for 10."""
 
 
@@ -45,7 +45,7 @@ class Health:
         """What `lost_volume` says; nothing as long as it waits, because a new process would wait as well."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.ensure_future(asyncio.to_thread(self.lost_volume))
-        done, _ = await asyncio.wait((self._looking,), timeout=_PATIENCE)
+        done, _ = await asyncio.wait((self._looking,), timeout=_TIMEOUT)
         return done.pop().result() if done else None
 
     async def ready(self, _: web.Request) -> web.Response:

@@ -35,7 +35,7 @@ from metrics_storage.timestamps import utc_now
 
 _log = logging.getLogger(__name__)
 
-_CLAIM_PATIENCE: Final = 10.0
+_CLAIM_TIMEOUT: Final = 10.0
 """Seconds that one attempt waits for a claim or volume to go; Pods that use it may need much longer."""
 
 _OVERDUE: Final = MAX_RETRY_AFTER
@@ -44,7 +44,7 @@ _OVERDUE: Final = MAX_RETRY_AFTER
 _PROVIDED_AT_ONCE: Final = 32
 """MetricsStorages that are provided at the same time: enough to keep disk and API server busy."""
 
-_SNAPSHOT_PATIENCE: Final = 0.3
+_IDLE_CLAIM_TIMEOUT: Final = 0.3
 """Seconds that the claim of a flagged directory gets to go before a provisional archive is taken: idle ones do."""
 
 
@@ -174,11 +174,11 @@ class Reconciler:
             await self._publish(subject, record)
         if record is None:
             await self._engine.check_never_made(identity, claimed=subject.was_provisioned)
-            await self._claims.withdraw_claim(identity, _CLAIM_PATIENCE)
-            await self._claims.withdraw_volume(identity, _CLAIM_PATIENCE)
+            await self._claims.withdraw_claim(identity, _CLAIM_TIMEOUT)
+            await self._claims.withdraw_volume(identity, _CLAIM_TIMEOUT)
             return
         if not _wants_quarantine(subject, record):
-            await self._claims.withdraw_claim(identity, _CLAIM_PATIENCE)
+            await self._claims.withdraw_claim(identity, _CLAIM_TIMEOUT)
             # Waiting may have taken long: an annotation that came meanwhile counts, and nothing is destroyed
             # for an object that somebody made vanish by taking our finalizer off.
             fresh = await subject.read_again()
@@ -192,7 +192,7 @@ class Reconciler:
         else:
             await self._engine.condemn(identity)
             await self._engine.remove(identity)
-        await self._claims.withdraw_volume(identity, _CLAIM_PATIENCE)
+        await self._claims.withdraw_volume(identity, _CLAIM_TIMEOUT)
 
     async def _provide(
         self, subject: Subject, record: Record | None, *, bound: bool = False, measure: bool = False
@@ -246,19 +246,19 @@ class Reconciler:
                 if record.quarantine.accepted_losses:
                     message += ", without what a person accepted as lost"
                 await self._events.tell(identity, reasons.QUARANTINED, message)
-        await self._claims.withdraw_volume(identity, _CLAIM_PATIENCE)
+        await self._claims.withdraw_volume(identity, _CLAIM_TIMEOUT)
         await self._publish(subject, record)
 
     async def _withdraw_claim_of_evidence(self, identity: Identity) -> None:
         """Wait until nobody uses the directory; who is still using it must not get the time to shred it."""
         try:
-            await self._claims.withdraw_claim(identity, _SNAPSHOT_PATIENCE)
+            await self._claims.withdraw_claim(identity, _IDLE_CLAIM_TIMEOUT)
         except ClaimInUseError:
             try:
                 await self._engine.snapshot(identity)
             except MetricsStorageError as exc:
                 _log.warning("%s: no provisional archive: %s", identity, exc)
-            await self._claims.withdraw_claim(identity, _CLAIM_PATIENCE)
+            await self._claims.withdraw_claim(identity, _CLAIM_TIMEOUT)
 
     async def _publish(self, subject: Subject, record: Record | None) -> None:
         await subject.publish(

@@ -5,7 +5,7 @@ from typing import Final
 from metrics_storage.errors import KubernetesError, PersistentlyRefusedError
 from metrics_storage.model.identity import Uid
 
-_PATIENCE: Final = 3
+_ATTEMPTS: Final = 3
 """Attempts that are refused before a person is called; they go on nevertheless."""
 
 
@@ -23,7 +23,7 @@ class Refusals:
         if not error.is_refusal:
             return error
         self._counts[uid] = self._counts.get(uid, 0) + 1
-        if self._counts[uid] < _PATIENCE and not known:
+        if self._counts[uid] < _ATTEMPTS and not known:
             return error
         return PersistentlyRefusedError(
             f"the API server refuses what this needs: {error}. See to the policy, quota, limit or webhook that "

@@ -22,8 +22,11 @@ from metrics_storage.model.resource import StorageResource
 
 _log = logging.getLogger(__name__)
 
-_WATCH_PATIENCE: Final = 30.0
+_WATCH_TIMEOUT: Final = 30.0
 """Seconds in which a watch tells of a new object for certain, long lists and a slow start included."""
+
+
+_Work = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
 class Sweep:
@@ -89,39 +92,39 @@ class Sweep:
                 continue
             resource = StorageResource(body)
             if resource.is_flagged and resource.phase != "Quarantined":
-                self._beside(uid, self._reconciler.resume, body)
+                self._in_background(uid, self._reconciler.resume, body)
                 continue
             if not resource.finalized:
                 if self._is_late(body, "creationTimestamp"):
-                    self._beside(uid, self._reconciler.take_over, body)
+                    self._in_background(uid, self._reconciler.take_over, body)
                 continue
             try:
                 await self._reconciler.look_after(body, bound=is_bound(claims.get(uid), volumes.get(uid)))
             except Exception as exc:
                 _log.warning("%s", explain(exc).message)
             self.completed_at = time.monotonic()
-        await self._settle({uid for uid in known | volumes.keys() if uid not in living})
+        await self._forget_ended({uid for uid in known | volumes.keys() if uid not in living})
 
     def _check_watched(self, uids: Iterable[Uid]) -> None:
         """Notice objects that never reach the handlers: kopf can miss a definition that is deleted and made again."""
         seen = time.monotonic()
         self._unwatched = {uid: self._unwatched.get(uid, seen) for uid in uids if not self._is_watched(uid)}
-        if any(seen - since > max(_WATCH_PATIENCE, 2 * self._interval) for since in self._unwatched.values()):
+        if any(seen - since > max(_WATCH_TIMEOUT, 2 * self._interval) for since in self._unwatched.values()):
             self.watch_lost.set()
 
     def _conclude_if_late(self, body: Mapping[str, Any]) -> None:
-        """Finish a deletion for which no handler came in two intervals, beside the sweep: it may archive."""
+        """Finish a deletion for which no handler came in two intervals, in the background: it may archive."""
         uid = Uid(body["metadata"]["uid"])
         if FINALIZER in body["metadata"].get("finalizers", ()) and self._is_late(body, "deletionTimestamp"):
-            self._beside(uid, self._reconciler.conclude, body)
+            self._in_background(uid, self._reconciler.conclude, body)
 
     def _is_late(self, body: Mapping[str, Any], since: str) -> bool:
         """Whether two intervals have passed since a time in the metadata, longer than any handler waits."""
         age = datetime.now(UTC) - datetime.fromisoformat(body["metadata"][since])
         return age.total_seconds() > 2 * self._interval
 
-    def _beside(self, uid: Uid, do: Callable[[Mapping[str, Any]], Awaitable[None]], body: Mapping[str, Any]) -> None:
-        """Do what may take long beside the sweep, once at a time for each uid."""
+    def _in_background(self, uid: Uid, do: _Work, body: Mapping[str, Any]) -> None:
+        """Do what may take long while the sweep goes on, once at a time for each uid."""
 
         async def work() -> None:
             try:
@@ -134,7 +137,7 @@ class Sweep:
         if uid not in self._late:
             self._late[uid] = asyncio.create_task(work())
 
-    async def _settle(self, uids: set[Uid]) -> None:
+    async def _forget_ended(self, uids: set[Uid]) -> None:
         """Forget those whose life is over, and report what is left of those that nobody owns any more."""
         left: dict[Uid, Record | None] = {}
         for uid in uids:

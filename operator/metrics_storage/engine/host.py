@@ -21,7 +21,7 @@ from metrics_storage.model.usage import Usage
 
 _T = TypeVar("_T")
 
-_SNAPSHOT_PATIENCE: Final = 1800.0
+_SNAPSHOT_TIMEOUT: Final = 1800.0
 """Seconds for a provisional archive, once it is its turn."""
 
 _SNAPSHOT_SHARE: Final = 60.0
@@ -104,7 +104,7 @@ class LocalEngine:
     def _share_of(self, uid: Uid) -> Progress:
         """What lets a provisional archive go on for its share of time, and longer while nobody waits behind it."""
         share = self._shares.get(uid, _SNAPSHOT_SHARE)
-        self._shares[uid] = min(2 * share, _SNAPSHOT_PATIENCE)
+        self._shares[uid] = min(2 * share, _SNAPSHOT_TIMEOUT)
         began = time.monotonic()
 
         def go_on(bytes_: int, entries: int) -> None:
@@ -112,7 +112,7 @@ class LocalEngine:
             if time.monotonic() - began > share and self._snapshots > 1:
                 raise TimeoutError(f"{share:g} s are over and others wait; the next attempt gets twice as long")
 
-        return within(_SNAPSHOT_PATIENCE, go_on)
+        return within(_SNAPSHOT_TIMEOUT, go_on)
 
     def _go_on(self, _bytes: int, _entries: int) -> None:
         if self._stopping.is_set():

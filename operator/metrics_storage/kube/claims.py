@@ -50,34 +50,34 @@ class Claims:
         repairs = ("the claim was missing and was made anew",) if claim_made and not fresh else ()
         return repairs + ((volume_repair,) if volume_repair and not fresh else ())
 
-    async def withdraw_claim(self, identity: Identity, patience: float) -> None:
+    async def withdraw_claim(self, identity: Identity, max_wait: float) -> None:
         """Delete our claim and wait until it is really gone, as the API server itself says at the end.
 
         Raises:
-            ClaimInUseError: it is still there after `patience` seconds.
+            ClaimInUseError: it is still there after `max_wait` seconds.
         """
         claim = await self._api.get(CLAIMS, identity.name, identity.namespace)
         if claim is None or not await self._is_ours(claim, identity):
             return
         uid = claim["metadata"]["uid"]
         await self._api.delete(CLAIMS, identity.name, uid, identity.namespace)
-        await self._waiter.wait(CLAIMS, uid, patience)
+        await self._waiter.wait(CLAIMS, uid, max_wait)
         claim = await self._api.get(CLAIMS, identity.name, identity.namespace)
         if claim is not None and claim["metadata"]["uid"] == uid:
             raise ClaimInUseError(f"claim {identity.namespace}/{identity.name} {_held(claim) or _IN_USE}")
 
-    async def withdraw_volume(self, identity: Identity, patience: float) -> None:
+    async def withdraw_volume(self, identity: Identity, max_wait: float) -> None:
         """Delete our volume and wait until it is gone.
 
         Raises:
-            ClaimInUseError: it is still there after `patience` seconds.
+            ClaimInUseError: it is still there after `max_wait` seconds.
         """
         volume = await self._api.get(VOLUMES, identity.volume_name)
         if volume is None or not self._is_our_volume(volume, identity):
             return
         uid = volume["metadata"]["uid"]
         await self._api.delete(VOLUMES, identity.volume_name, uid)
-        if not await self._waiter.wait(VOLUMES, uid, patience):
+        if not await self._waiter.wait(VOLUMES, uid, max_wait):
             volume = await self._api.get(VOLUMES, identity.volume_name) or {"metadata": {}}
             raise ClaimInUseError(
                 f"volume {identity.volume_name} "
@@ -177,10 +177,10 @@ class Claims:
 
 def _held(item: Mapping[str, Any]) -> str:
     """Who else keeps an object that is being deleted, empty where it is Kubernetes alone."""
-    foreign = [entry for entry in item["metadata"].get("finalizers") or () if entry not in _PROTECTION]
-    if not foreign:
+    others = [entry for entry in item["metadata"].get("finalizers") or () if entry not in _PROTECTION]
+    if not others:
         return ""
-    return f"is held by {', '.join(foreign)}: whoever put this finalizer on it must take it off"
+    return f"is held by {', '.join(others)}: whoever put this finalizer on it must take it off"
 
 
 def is_bound(claim: Mapping[str, Any] | None, volume: Mapping[str, Any] | None) -> bool:

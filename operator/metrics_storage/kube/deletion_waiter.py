@@ -26,15 +26,15 @@ class DeletionWaiter:
         self._waiting: dict[Resource, dict[str, asyncio.Future[None]]] = {}
         self._tasks: dict[Resource, asyncio.Task[None]] = {}
 
-    async def wait(self, resource: Resource, uid: str, patience: float) -> bool:
-        """Whether the object of that uid is gone within `patience` seconds."""
+    async def wait(self, resource: Resource, uid: str, max_wait: float) -> bool:
+        """Whether the object of that uid is gone within `max_wait` seconds."""
         waiting = self._waiting.setdefault(resource, {})
         future = waiting.setdefault(uid, asyncio.get_running_loop().create_future())
         if resource not in self._tasks:
             self._tasks[resource] = asyncio.create_task(self._look(resource))
         try:
             # Not wait_for: until Python 3.12 it swallows a cancellation that meets the result.
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(max_wait):
                 await asyncio.shield(future)
         except TimeoutError:
             return False

@@ -29,7 +29,7 @@ from metrics_storage.timestamps import utc_now
 
 _log = logging.getLogger(__name__)
 
-_PATIENCE: Final = 30.0
+_TIMEOUT: Final = 30.0
 
 
 class FilesystemStorageManager:
@@ -46,7 +46,7 @@ class FilesystemStorageManager:
         owner: str = FILESYSTEM_OWNER,
         mode: str = DIRECTORY_MODE,
         *,
-        patience: float = _PATIENCE,
+        patience: float = _TIMEOUT,
     ) -> None:
         """Manage storages; the disk is not touched before the first call.
 

@@ -116,10 +116,10 @@ def move_to_quarantine(
                 own(runner_name)
         else:
             check_name(NAMESPACE, runner_name)
-            _quarantine_foreign(storage_manager, runner_name, _path(quarantine_path, "QUARANTINE_PATH"))
+            _quarantine_of_other_manager(storage_manager, runner_name, _path(quarantine_path, "QUARANTINE_PATH"))
 
 
-def _quarantine_foreign(storage_manager: StorageManager, runner_name: str, quarantine_path: Path) -> None:
+def _quarantine_of_other_manager(storage_manager: StorageManager, runner_name: str, quarantine_path: Path) -> None:
     # Whatever such managers raise, the storage is not touched any further.
     with _errors_of_others(f"storage of runner {runner_name!r} was not found"):
         path = Path(storage_manager.get(runner_name).path)

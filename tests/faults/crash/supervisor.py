@@ -25,7 +25,7 @@ from tests.faults.crash.calls import Call
 from tests.faults.crash.events import Answer, Event, Kind, Moment, undisturbed
 
 ROOT: Final = Path(__file__).parents[3]
-_PATIENCE: Final = 60.0
+_TIMEOUT: Final = 60.0
 """Seconds after which a life that is still going on counts as hung."""
 
 
@@ -140,7 +140,7 @@ class _Watch:
         poll = select.poll()
         for fd in (self._channel.fileno(), self._listener, self._pidfd):
             poll.register(fd, select.POLLIN)
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         while True:
             ready = dict(poll.poll(1000))
             # What was said came before the call that waits.

@@ -12,7 +12,7 @@ from tests.faults.mutants import mutation
 PREFIX: Final = "tests/"
 """What the names of such trials begin with: they are pytest's node ids."""
 
-_PATIENCE: Final = 120.0
+_TIMEOUT: Final = 120.0
 
 
 def attempt(node: str, mutant: str = "") -> str | None:
@@ -23,7 +23,7 @@ def attempt(node: str, mutant: str = "") -> str | None:
     """
     command = [sys.executable, "-m", "tests.faults.mutants.unit_trial", node, *([mutant] if mutant else [])]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE, cwd=ROOT)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TIMEOUT, cwd=ROOT)
     except subprocess.TimeoutExpired:
         return f"{node} does not end"
     if done.returncode not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):

@@ -21,9 +21,9 @@ from metrics_storage.engine.archives.restore import restoration
 from metrics_storage.engine.volume.volume_pair import open_pair
 from metrics_storage.errors import ArchiveError
 from metrics_storage.model.identity import Identity
+from tests.unit.engine.archive_site import UIDS, Site, flip, opened_site
 from tests.unit.engine.archiving import Archiving
 from tests.unit.engine.test_restore import directory, file, forge, symlink
-from tests.unit.engine.vaulting import UIDS, Site, flip, opened_site
 
 OTHER = Identity("team-b", "runner-0", UIDS[1])
 Output = pytest.CaptureFixture[str]
@@ -44,7 +44,7 @@ def run(*arguments: object) -> int:
 
 def age(site: Site, days: float, attempt: int = 1) -> None:
     """Make all archives of an attempt older, by their manifests and by their files."""
-    for stored in site.vault.archives():
+    for stored in site.store.archives():
         if stored.attempt == attempt:
             manifest = site.file(stored, ".manifest.jsonl")
             header, _, rest = manifest.read_bytes().partition(b"\n")
@@ -82,7 +82,7 @@ def test_list_as_json_is_an_object_a_line_and_filters_hold(site: Site, capsys: O
     (line,) = capsys.readouterr().out.splitlines()
     found = json.loads(line)
     assert (found["archive"], found["clean"], found["files"], found["state"]) == (stored.path, True, 1, "clean")
-    assert found["sha256"] == site.vault.verify(stored).archive_sha256
+    assert found["sha256"] == site.store.verify(stored).archive_sha256
 
 
 def test_show_escapes_what_could_control_a_terminal(site: Site, capsys: Output) -> None:
@@ -142,7 +142,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(site: Site, arguments: list[str
 def test_verify_tells_sound_from_corrupt_and_incomplete(site: Site, capsys: Output) -> None:
     for number in range(3):
         site.archive(Identity("runners", f"runner-{number}", UIDS[number]))
-    first, second, _ = site.vault.archives()
+    first, second, _ = site.store.archives()
     flip(site.file(first))
     site.file(second).unlink()
     assert run("verify", "--all") == 1
@@ -154,7 +154,7 @@ def test_verify_tells_sound_from_corrupt_and_incomplete(site: Site, capsys: Outp
 
 
 def test_verify_compares_a_digest_from_elsewhere(site: Site, capsys: Output) -> None:
-    digest = site.vault.verify(site.archive()).archive_sha256
+    digest = site.store.verify(site.archive()).archive_sha256
     assert run("verify", "runner-0", f"--sha256={digest}") == 0
     capsys.readouterr()
     assert run("verify", "runner-0", f"--sha256={'0' * 64}") == 1
@@ -260,13 +260,13 @@ def test_prune_keeps_what_the_journal_still_needs(site: Site, capsys: Output) ->
     free = site.archive(OTHER)
     arguments = ["prune", "--keep-last=0", "--yes", "--storage-root", site.storage]
     assert run(*arguments, "--dry-run") == 0
-    assert len(site.vault.archives()) == 2
+    assert len(site.store.archives()) == 2
     capsys.readouterr()
     assert run(*arguments) == 0
     captured = capsys.readouterr()
     assert captured.out.splitlines()[-1] == f"removed {free.path}"
     assert "kept, its source is Verified, not Gone:" in captured.err
-    assert site.vault.archives() == [needed]
+    assert site.store.archives() == [needed]
     entry = json.loads((site.quarantine / ".metrics-storage" / "pruned.jsonl").read_text())
     assert entry["archive"] == free.path
 
@@ -278,7 +278,7 @@ def test_prune_keeps_an_archive_whose_journal_entry_is_lost_or_unreadable(site: 
     (journal / f"{UIDS[0]}.json").unlink()
     (journal / f"{UIDS[1]}.json").write_text("{")
     assert run("prune", "--keep-last=0", "--yes", "--storage-root", site.storage) == 0
-    assert len(site.vault.archives()) == 2
+    assert len(site.store.archives()) == 2
     assert "the journal does not know it" in capsys.readouterr().err
 
 
@@ -290,7 +290,7 @@ def test_prune_asks_no_journal_that_belongs_to_another_quarantine_volume(site: S
         open_pair(stack, site.root / "storage-2", site.root / "quarantine-2", new=True)
     assert run("prune", "--keep-last=0", "--yes", "--storage-root", site.root / "storage-2") == 2
     assert "its journal knows nothing of these archives" in capsys.readouterr().err
-    assert len(site.vault.archives()) == 1
+    assert len(site.store.archives()) == 1
 
 
 def test_prune_without_a_journal_keeps_what_is_young_or_the_only_trace(site: Site) -> None:
@@ -298,11 +298,11 @@ def test_prune_without_a_journal_keeps_what_is_young_or_the_only_trace(site: Sit
     site.fill(OTHER)
     site.engine.snapshot(OTHER)
     assert run("prune", "--keep-last=0", "--yes") == 0
-    assert len(site.vault.archives()) == 3
+    assert len(site.store.archives()) == 3
     age(site, days=2)
     age(site, days=2, attempt=2)
     assert run("prune", "--keep-last=0", "--yes") == 0
-    assert [stored.uid for stored in site.vault.archives()] == [OTHER.uid]
+    assert [stored.uid for stored in site.store.archives()] == [OTHER.uid]
 
 
 def test_prune_takes_only_what_all_conditions_mean(site: Site) -> None:
@@ -312,9 +312,9 @@ def test_prune_takes_only_what_all_conditions_mean(site: Site) -> None:
     site.archive(Identity("runners", "runner-0", UIDS[4]))
     common = ["--yes", "--storage-root", site.storage]
     assert run("prune", "--older-than=60d", *common) == 0
-    assert len(site.vault.archives()) == 5
+    assert len(site.store.archives()) == 5
     assert run("prune", "--older-than=30d", "--keep-last=3", *common) == 0
-    left = [stored.uid for stored in site.vault.archives()]
+    left = [stored.uid for stored in site.store.archives()]
     assert len(left) == 3
     assert UIDS[4] in left
 
@@ -324,7 +324,7 @@ def test_prune_drops_provisional_archives_that_a_clean_one_followed(site: Site) 
     site.fill(OTHER)
     site.engine.snapshot(OTHER)
     assert run("prune", "--unclean-superseded", "--yes", "--storage-root", site.storage) == 0
-    assert [(stored.uid, stored.attempt) for stored in site.vault.archives()] == [(UIDS[0], 2), (OTHER.uid, 1)]
+    assert [(stored.uid, stored.attempt) for stored in site.store.archives()] == [(UIDS[0], 2), (OTHER.uid, 1)]
 
 
 def test_prune_takes_halves_only_when_asked(site: Site) -> None:
@@ -332,9 +332,9 @@ def test_prune_takes_halves_only_when_asked(site: Site) -> None:
     site.file(stored, ".manifest.jsonl").unlink()
     common = ["--yes", "--storage-root", site.storage]
     assert run("prune", "--keep-last=0", *common) == 0
-    assert len(site.vault.archives()) == 1
+    assert len(site.store.archives()) == 1
     assert run("prune", "--incomplete", *common) == 0
-    assert site.vault.archives() == []
+    assert site.store.archives() == []
 
 
 @pytest.mark.parametrize(
@@ -355,7 +355,7 @@ def test_a_restore_that_ended_early_says_what_to_do_next(
 
 def test_list_tells_minutes(site: Site, capsys: Output) -> None:
     stored = site.archive()
-    header = site.vault.describe(stored).header
+    header = site.store.describe(stored).header
     assert header is not None
     assert run("list") == 0
     assert capsys.readouterr().out.splitlines()[1].split()[3] == f"{header.created_at[:16]}Z"
@@ -368,7 +368,7 @@ def test_prune_asks_at_a_terminal(site: Site, answer: str, left: int, monkeypatc
     terminal.isatty = lambda: True  # type: ignore[method-assign]
     monkeypatch.setattr(sys, "stdin", terminal)
     assert run("prune", "--keep-last=0", "--storage-root", site.storage) == left
-    assert len(site.vault.archives()) == left
+    assert len(site.store.archives()) == left
 
 
 class Terminal(io.StringIO):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli.test_archives import hostile
-from tests.unit.engine.vaulting import Site, opened_site
+from tests.unit.engine.archive_site import Site, opened_site
 
 COMMAND = (sys.executable, "-m", "metrics_storage", "archives")
 LOCALES = (
@@ -33,7 +33,7 @@ def shell(
 ) -> subprocess.CompletedProcess[str]:
     """Run a shell's line in which `"$@"` is a command on the archives of the site."""
     command = ["bash", "-o", "pipefail", "-c", script, "sh", *COMMAND, *arguments]
-    values = {**os.environ, "METRICS_STORAGE_QUARANTINE_ROOT": str(site.vault.path), **(env or {})}
+    values = {**os.environ, "METRICS_STORAGE_QUARANTINE_ROOT": str(site.store.path), **(env or {})}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=values, errors="replace")
 
 

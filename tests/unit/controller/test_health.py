@@ -46,7 +46,7 @@ def test_a_volume_that_is_lost_has_the_container_restarted() -> None:
 
 
 def test_a_volume_that_does_not_answer_is_not_lost_and_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PATIENCE", 0.05)
+    monkeypatch.setattr(module, "_TIMEOUT", 0.05)
     answered = threading.Event()
     asked = 0
 
@@ -61,7 +61,7 @@ def test_a_volume_that_does_not_answer_is_not_lost_and_asked_once(monkeypatch: p
             assert [await ask() for _ in range(3)] == [(200, "ok\n")] * 3
             assert asked == 1
             answered.set()
-            monkeypatch.setattr(module, "_PATIENCE", 10.0)
+            monkeypatch.setattr(module, "_TIMEOUT", 10.0)
             assert await ask() == (503, "gone\n")
 
     asyncio.run(run())

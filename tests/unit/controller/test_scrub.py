@@ -17,7 +17,7 @@ from metrics_storage.controller.sweep import Sweep
 from metrics_storage.engine.host import LocalScrubber
 from metrics_storage.model.identity import MANIFEST_SUFFIX, Identity
 from metrics_storage.model.scrubbing import ScrubState
-from tests.unit.engine.vaulting import RUNNER, Site, flip, opened_site
+from tests.unit.engine.archive_site import RUNNER, Site, flip, opened_site
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def scrubbed(site: Site, interval: float = 1e6) -> tuple[Told, Scrub]:
     told = Told()
 
     async def work() -> Scrub:
-        scrubber = LocalScrubber(site.vault.volume, site.engine, rate=1e12)
+        scrubber = LocalScrubber(site.store.volume, site.engine, rate=1e12)
         scrub = Scrub(scrubber, told, interval=interval)
         task = asyncio.create_task(scrub.run())
         try:

@@ -91,7 +91,7 @@ def test_what_is_no_copy_is_never_adopted(copied: Path, adopting: bool) -> None:
                 engine.remove(identity)
         assert (replaced / "evidence").exists()
     found = verdicts(copied)
-    assert found[IDENTITIES[0].uid].verdict is Verdict.FOREIGN
+    assert found[IDENTITIES[0].uid].verdict is Verdict.OTHER
     assert found[IDENTITIES[3].uid].verdict is Verdict.UNMARKED
     assert main(["adopt-volume", str(copied / "storage"), "--yes"]) == 0
     with engine_below(copied) as engine:

@@ -9,7 +9,7 @@ import pytest
 from metrics_storage.engine.archives.store import ArchiveStore
 from metrics_storage.errors import ArchiveCorruptError, VolumeError
 from metrics_storage.model.identity import MANIFEST_SUFFIX, Identity
-from tests.unit.engine.vaulting import RUNNER, UIDS, Site, flip, opened_site
+from tests.unit.engine.archive_site import RUNNER, UIDS, Site, flip, opened_site
 
 
 @pytest.fixture
@@ -23,17 +23,17 @@ def test_archives_are_listed_by_namespace_name_uid_and_attempt(site: Site) -> No
     site.archive(Identity("a", "runner-10", UIDS[2]), provisional=True)
     site.archive(Identity("a", "n" * 253, UIDS[3]))
     (site.quarantine / "a" / "notes.txt").write_text("not ours")
-    found = site.vault.archives()
+    found = site.store.archives()
     assert [(one.namespace, one.name[:9], one.uid, one.attempt, one.complete) for one in found] == [
         ("a", "nnnnnnnnn", UIDS[3], 1, True),
         ("a", "runner-10", UIDS[2], 1, True),
         ("a", "runner-10", UIDS[2], 2, True),
         ("b", "z", UIDS[1], 1, True),
     ]
-    described = [site.vault.describe(one) for one in found]
+    described = [site.store.describe(one) for one in found]
     assert [one.header.name if one.header else None for one in described] == ["n" * 253, "runner-10", "runner-10", "z"]
     assert [one.trailer.clean if one.trailer else None for one in described] == [True, False, True, True]
-    assert all(site.vault.verify(one).files == 1 for one in found)
+    assert all(site.store.verify(one).files == 1 for one in found)
 
 
 @pytest.mark.parametrize(
@@ -45,11 +45,11 @@ def test_archives_are_listed_by_namespace_name_uid_and_attempt(site: Site) -> No
 )
 def test_a_missing_half_is_said(site: Site, suffix: str, problem: str) -> None:
     site.file(site.archive(), suffix).unlink()
-    (stored,) = site.vault.archives()
+    (stored,) = site.store.archives()
     assert not stored.complete
-    assert site.vault.describe(stored).problem == problem
+    assert site.store.describe(stored).problem == problem
     with pytest.raises(ArchiveCorruptError, match=f"{suffix} is missing"):
-        site.vault.verify(stored)
+        site.store.verify(stored)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_missing_half_is_said(site: Site, suffix: str, problem: str) -> None:
 def test_a_damaged_manifest_is_described_by_its_damage(site: Site, where: int) -> None:
     stored = site.archive()
     flip(site.file(stored, MANIFEST_SUFFIX), lambda size: where % size)
-    described = site.vault.describe(stored)
+    described = site.store.describe(stored)
     assert described.problem.startswith("manifest")
     assert (described.header, described.trailer) == (None, None)
 
@@ -68,10 +68,10 @@ def test_an_archive_under_anothers_name_is_corrupt(site: Site) -> None:
     stored = site.archive()
     for suffix in (".tar.gz", MANIFEST_SUFFIX):
         site.file(stored, suffix).rename(site.quarantine / "runners" / f"runner-9_{RUNNER.uid}_1{suffix}")
-    (renamed,) = site.vault.archives()
-    assert "under another name" in site.vault.describe(renamed).problem
+    (renamed,) = site.store.archives()
+    assert "under another name" in site.store.describe(renamed).problem
     with pytest.raises(ArchiveCorruptError, match=r"it is archive runners/runner-0_.* under another name"):
-        site.vault.verify(renamed)
+        site.store.verify(renamed)
 
 
 def test_a_link_or_fifo_in_the_place_of_an_archive_is_not_followed(site: Site) -> None:
@@ -79,11 +79,11 @@ def test_a_link_or_fifo_in_the_place_of_an_archive_is_not_followed(site: Site) -
     site.file(stored).unlink()
     os.mkfifo(site.file(stored))
     with pytest.raises(ArchiveCorruptError, match="is not a regular file"):
-        site.vault.verify(stored)
+        site.store.verify(stored)
     site.file(stored).unlink()
     site.file(stored).symlink_to("/etc/passwd")
     with pytest.raises(OSError, match="symbolic links"):
-        site.vault.verify(stored)
+        site.store.verify(stored)
 
 
 def test_a_volume_without_marker_is_no_empty_volume(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_an_interrupted_removal_leaves_an_archive_without_manifest(site: Site, m
 
     monkeypatch.setattr(os, "unlink", die)
     with pytest.raises(KeyboardInterrupt):
-        site.vault.remove(stored, {"archive": stored.path})
-    (left,) = site.vault.archives()
+        site.store.remove(stored, {"archive": stored.path})
+    (left,) = site.store.archives()
     assert (left.has_archive, left.has_manifest) == (True, False)
     assert stored.path in (site.quarantine / ".metrics-storage" / "pruned.jsonl").read_text()

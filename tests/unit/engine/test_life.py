@@ -377,7 +377,7 @@ def test_what_cannot_be_measured_in_time_has_content_and_no_usage(
 ) -> None:
     engine.ensure(IDENTITY, SPEC)
     assert engine.measure(IDENTITY) is not None
-    monkeypatch.setattr(module, "_PATIENCE_WITH_LIVE", -1.0)
+    monkeypatch.setattr(module, "_MEASURE_TIMEOUT", -1.0)
     assert engine.measure(IDENTITY) is None
     record = engine.find(IDENTITY.uid)
     assert record is not None

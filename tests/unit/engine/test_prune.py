@@ -9,23 +9,23 @@ import pytest
 from metrics_storage.engine.archives.prune import Pruning
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.engine.volume.volume_pair import open_pair
-from metrics_storage.errors import ForeignJournalError
-from tests.unit.engine.vaulting import RUNNER, Site, opened_site
+from metrics_storage.errors import JournalMismatchError
+from tests.unit.engine.archive_site import RUNNER, Site, opened_site
 
 
 def pruning(site: Site, storage: Volume) -> Pruning:
-    return Pruning(site.vault, storage, [site.vault.describe(stored) for stored in site.vault.archives()])
+    return Pruning(site.store, storage, [site.store.describe(stored) for stored in site.store.archives()])
 
 
 def test_an_archive_goes_only_where_its_source_is_gone_by_then(tmp_path: Path) -> None:
     with opened_site(tmp_path) as site, Volume(site.storage, Role.STORAGE, initialise=False) as storage:
-        one = site.vault.describe(site.archive(gone=False))
+        one = site.store.describe(site.archive(gone=False))
         chosen = pruning(site, storage)
         assert chosen.reason(one, time.time()) == chosen.remove(one, "me") == "its source is Verified, not Gone"
-        assert site.vault.archives() == [one.stored]
+        assert site.store.archives() == [one.stored]
         site.engine.remove(RUNNER)
         assert chosen.remove(one, "me") is None
-        assert site.vault.archives() == []
+        assert site.store.archives() == []
         assert '"removed_by":"me"' in (site.quarantine / ".metrics-storage" / "pruned.jsonl").read_text()
 
 
@@ -34,5 +34,5 @@ def test_a_journal_that_belongs_with_other_archives_is_not_asked(tmp_path: Path)
         for name in ("storage-2", "quarantine-2"):
             (tmp_path / name).mkdir()
         other, _ = open_pair(stack, tmp_path / "storage-2", tmp_path / "quarantine-2", new=True)
-        with pytest.raises(ForeignJournalError, match="knows nothing of these archives"):
+        with pytest.raises(JournalMismatchError, match="knows nothing of these archives"):
             pruning(site, other)

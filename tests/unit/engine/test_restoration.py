@@ -9,11 +9,11 @@ from metrics_storage.engine.archives.restore import restoration
 from metrics_storage.engine.archives.restore.policy import RestoreOptions
 from metrics_storage.engine.archives.restore.restoration import Restoration
 from metrics_storage.errors import RestoreTargetError
-from tests.unit.engine.vaulting import Site, opened_site
+from tests.unit.engine.archive_site import Site, opened_site
 
 
 def restore(site: Site, target: Path) -> None:
-    with Restoration.verified(site.vault, site.archive(), target, RestoreOptions()) as found:
+    with Restoration.verified(site.store, site.archive(), target, RestoreOptions()) as found:
         found.restore()
 
 
@@ -49,7 +49,7 @@ def test_what_came_into_the_directory_meanwhile_is_not_touched(tmp_path: Path) -
     target = tmp_path / "target"
     with (
         opened_site(tmp_path) as site,
-        Restoration.verified(site.vault, site.archive(), target, RestoreOptions()) as found,
+        Restoration.verified(site.store, site.archive(), target, RestoreOptions()) as found,
     ):
         target.mkdir()
         (target / "mine").write_text("mine")

@@ -16,7 +16,7 @@ from metrics_storage.errors import InterruptedByEndError, JournalError, VolumeEr
 from metrics_storage.model.identity import MANIFEST_SUFFIX, Identity, Uid
 from metrics_storage.model.record import Record
 from metrics_storage.model.scrubbing import Finding, Verdict
-from tests.unit.engine.vaulting import UIDS, Site, flip, opened_site
+from tests.unit.engine.archive_site import UIDS, Site, flip, opened_site
 
 WEEK = 7 * 86400.0
 
@@ -30,7 +30,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def scrubber(site: Site, rate: float = 1e12) -> Scrubber:
-    return Scrubber(site.vault, Pace(rate, threading.Event()), site.engine.find)
+    return Scrubber(site.store, Pace(rate, threading.Event()), site.engine.find)
 
 
 def finish(scrub: Scrubber) -> list[Finding]:
@@ -55,7 +55,7 @@ def test_a_round_reads_every_archive_once(site: Site) -> None:
 
 @pytest.mark.parametrize("suffix", [".tar.gz", MANIFEST_SUFFIX])
 def test_one_rotten_bit_is_found_and_remembered_until_the_archive_is_mended(site: Site, suffix: str) -> None:
-    stored = site.vault.archives()[1]
+    stored = site.store.archives()[1]
     flip(site.file(stored, suffix))
     scrub = scrubber(site)
     scrub.begin_round()
@@ -70,7 +70,7 @@ def test_one_rotten_bit_is_found_and_remembered_until_the_archive_is_mended(site
 
 
 def test_archive_and_manifest_replaced_together_contradict_the_journal(site: Site) -> None:
-    stored = site.vault.archives()[0]
+    stored = site.store.archives()[0]
 
     def recorded(uid: Uid) -> Record | None:
         record = site.engine.find(uid)
@@ -82,7 +82,7 @@ def test_archive_and_manifest_replaced_together_contradict_the_journal(site: Sit
         other = replace(record.quarantine.archive, sha256="0" * 64)
         return replace(record, quarantine=replace(record.quarantine, archive=other))
 
-    scrub = Scrubber(site.vault, Pace(1e12, threading.Event()), recorded)
+    scrub = Scrubber(site.store, Pace(1e12, threading.Event()), recorded)
     scrub.begin_round()
     (bad, *rest) = finish(scrub)
     assert bad.verdict is Verdict.CORRUPT
@@ -94,7 +94,7 @@ def test_a_journal_that_cannot_be_read_does_not_hold_scrubbing_up(site: Site) ->
     def recorded(_: Uid) -> Record | None:
         raise JournalError("unreadable")
 
-    scrub = Scrubber(site.vault, Pace(1e12, threading.Event()), recorded)
+    scrub = Scrubber(site.store, Pace(1e12, threading.Event()), recorded)
     scrub.begin_round()
     assert len(finish(scrub)) == 3
 
@@ -112,15 +112,15 @@ def test_an_interrupted_round_goes_on_after_a_restart(site: Site) -> None:
 def test_what_a_person_prunes_meanwhile_is_not_corrupt(site: Site) -> None:
     scrub = scrubber(site)
     scrub.begin_round()
-    for stored in site.vault.archives():
-        site.vault.remove(stored, {})
+    for stored in site.store.archives():
+        site.store.remove(stored, {})
     assert {one.verdict for one in finish(scrub)} == {Verdict.GONE}
     scrub.count()
     assert (scrub.state.archives, scrub.state.corrupt) == (0, ())
 
 
 def test_a_lost_half_is_corrupt(site: Site) -> None:
-    site.file(site.vault.archives()[2], MANIFEST_SUFFIX).unlink()
+    site.file(site.store.archives()[2], MANIFEST_SUFFIX).unlink()
     scrub = scrubber(site)
     scrub.begin_round()
     assert [one.verdict for one in finish(scrub)].count(Verdict.CORRUPT) == 1

@@ -43,13 +43,13 @@ def test_a_bound_claim_on_a_provisioned_directory_is_ready_and_nothing_else() ->
     assert (found["path"], found["nodeName"], found["claimName"]) == ("/srv/x", "n", "runner-0")
 
 
-def test_trouble_that_a_person_must_mend_is_stalled() -> None:
+def test_an_error_that_a_person_must_mend_is_stalled() -> None:
     found = status(Findings(record=RECORD, bound=True, problem=explain(ConflictError("claim x is not ours"))))
     assert conditions(found) == {"Ready": ("False", "ClaimConflict"), "Stalled": ("True", "ClaimConflict")}
     assert found["phase"] == "Failed"
 
 
-def test_trouble_that_mends_itself_is_reconciling() -> None:
+def test_an_error_that_passes_by_itself_is_reconciling() -> None:
     found = status(Findings(record=LATCHED, problem=explain(UncleanArchiveError("changed"))))
     assert conditions(found) == {
         "Ready": ("False", "ArchiveUnclean"),

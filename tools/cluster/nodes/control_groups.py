@@ -15,7 +15,7 @@ from tools.cluster.errors import ClusterError
 __all__ = ["ControlGroup", "sweep"]
 
 _ROOT = Path("/sys/fs/cgroup")
-_PATIENCE = 10.0
+_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ControlGroup:
 
     def remove(self) -> None:
         """Remove it with everything below it, of which every process has ended or is just ending."""
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + _TIMEOUT
         for hierarchy in _hierarchies():
             while not _removed(hierarchy / self.path[1:]):
                 if time.monotonic() > end:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 __all__ = ["Spec"]
 
-_PATIENCE = 60.0
+_TIMEOUT = 60.0
 
 
 @dataclass(frozen=True)
@@ -100,10 +100,10 @@ def _answers(path: str) -> bool:
 
 
 def _until(what: str, holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + _PATIENCE
+    end = time.monotonic() + _TIMEOUT
     while not holds():
         if time.monotonic() > end:
-            raise SystemExit(f"waited {_PATIENCE:g} s in vain until {what}")
+            raise SystemExit(f"waited {_TIMEOUT:g} s in vain until {what}")
         time.sleep(0.02)
 
 

@@ -26,7 +26,7 @@ from tools.cluster.waiting import wait_until
 __all__ = ["ClusterNode", "load_into", "node_name"]
 
 _REPOSITORY = Path(__file__).parents[3]
-_PATIENCE = 20.0
+_TIMEOUT = 20.0
 
 
 class ClusterNode:
@@ -104,7 +104,7 @@ class ClusterNode:
         if process is not None:
             first = _first_of(process)
             process.stop(kill=True)
-            if first is not None and not first.wait_gone(_PATIENCE):
+            if first is not None and not first.wait_gone(_TIMEOUT):
                 raise ClusterError(f"{self.name}: its first process, {first.pid}, does not end, even by SIGKILL")
         self._control_group.remove()
 

@@ -13,11 +13,11 @@ _MINUTES: Final = len("2026-01-01T00:00")
 _HEAD: Final = ("ID", "NAMESPACE", "NAME", "CREATED", "SIZE", "FILES", "STATE", "REASON")
 
 
-def describe_all(vault: ArchiveStore, found: list[Stored]) -> Iterator[Description]:
+def describe_all(store: ArchiveStore, found: list[Stored]) -> Iterator[Description]:
     """Descriptions of archives, without those that are removed meanwhile."""
     for stored in found:
         try:
-            yield vault.describe(stored)
+            yield store.describe(stored)
         except FileNotFoundError:
             continue
 

@@ -40,16 +40,16 @@ no manifest  only the archive is there: an interrupted removal, or a loss
 @options.output
 def list_archives(quarantine_root: Path, namespace: str | None, name: str | None, output: Output) -> int:
     """List the archives of a quarantine volume."""
-    with opened_store(quarantine_root) as vault:
-        found = Filter(namespace, name).of(vault.archives())
-        described = describe_all(vault, found)
+    with opened_store(quarantine_root) as store:
+        found = Filter(namespace, name).of(store.archives())
+        described = describe_all(store, found)
         if output is Output.JSON:
             for one in described:
                 say(json.dumps(_fields(one)))
         else:
             print_table(list(described), found)
         if not found:
-            note(f"no archives{' of that namespace or name' if namespace or name else ''} on {vault.volume.path}")
+            note(f"no archives{' of that namespace or name' if namespace or name else ''} on {store.volume.path}")
     return 0 if found or not (namespace or name) else 1
 
 

@@ -83,15 +83,15 @@ def prune(
     if not (yes or dry_run or is_terminal(sys.stdin)):
         raise SettingsError("nobody can be asked without a terminal: give --yes, or --dry-run")
     with ExitStack() as stack:
-        vault = stack.enter_context(opened_store(quarantine_root, writable=True))
+        store = stack.enter_context(opened_store(quarantine_root, writable=True))
         storage = None
         if storage_root is not None:
             storage = stack.enter_context(Volume(storage_root, Role.STORAGE, initialise=False))
         now = time.time()
         # What follows an archive decides about it: all are looked at, whatever the filters say.
-        everything = list(describe_all(vault, vault.archives()))
+        everything = list(describe_all(store, store.archives()))
         wanted = set(Filter(namespace, name).of([one.stored for one in everything]))
-        pruning = Pruning(vault, storage, everything)
+        pruning = Pruning(store, storage, everything)
         chosen = [one for one in select(everything, selection, now) if one.stored in wanted]
         kept = {one.stored: reason for one in chosen if (reason := pruning.reason(one, now))}
         free = [one for one in chosen if one.stored not in kept]

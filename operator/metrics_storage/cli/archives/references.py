@@ -35,8 +35,8 @@ def opened_store(root: Path, *, writable: bool = False) -> Iterator[ArchiveStore
     Raises:
         VolumeError: it is no quarantine volume.
     """
-    with ArchiveStore.opened(root, writable=writable) as vault:
-        yield vault
+    with ArchiveStore.opened(root, writable=writable) as store:
+        yield store
 
 
 @contextmanager
@@ -57,8 +57,8 @@ def opened_archives(root: Path | None, *references: str) -> Iterator[Archives]:
             "--quarantine-root or METRICS_STORAGE_QUARANTINE_ROOT is missing: say where the quarantine volume is "
             f"mounted, or give the path of a copied archive, NAME{ARCHIVE_SUFFIX}, that lies beside its manifest"
         )
-    with ArchiveStore.opened(root) as vault:
-        yield vault
+    with ArchiveStore.opened(root) as store:
+        yield store
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +77,15 @@ class Filter:
         ]
 
 
-def find(vault: Archives, found: Sequence[Stored], reference: str) -> Stored:
+def find(store: Archives, found: Sequence[Stored], reference: str) -> Stored:
     """The one archive that somebody means by its path, its id from `list`, its runner, or the beginning of its uid.
 
     Raises:
         SettingsError: none or several are meant.
     """
-    meant = _meant(vault, found, reference)
+    meant = _meant(store, found, reference)
     if not meant:
-        raise SettingsError(f"no archive {reference!r} on {vault.path}; see: metrics-storage archives list")
+        raise SettingsError(f"no archive {reference!r} on {store.path}; see: metrics-storage archives list")
     if len(meant) > 1:
         paths = ", ".join(stored.path for stored in meant[:_NAMED])
         more = f" and {len(meant) - _NAMED} more" if len(meant) > _NAMED else ""
@@ -105,10 +105,10 @@ def label(stored: Stored, names: dict[Stored, str], *, short: bool) -> str:
     return f"{names[stored]}  {stored.namespace}/{stored.name}" if short else stored.path
 
 
-def _meant(vault: Archives, found: Sequence[Stored], reference: str) -> list[Stored]:
+def _meant(store: Archives, found: Sequence[Stored], reference: str) -> list[Stored]:
     path = reference
     if path.startswith("/"):
-        path = os.path.relpath(os.path.realpath(path), os.path.realpath(vault.path))
+        path = os.path.relpath(os.path.realpath(path), os.path.realpath(store.path))
     path = path.removesuffix(ARCHIVE_SUFFIX).removesuffix(MANIFEST_SUFFIX)
     exact = [stored for stored in found if path in (f"{stored.namespace}/{stored.stem}", stored.stem)]
     if exact:
@@ -128,10 +128,10 @@ def _is_named(stored: Stored, name: str) -> bool:
     return stored.name == name or (len(stored.name) > 150 and name.startswith(stored.name))
 
 
-def total(vault: Archives, stored: Stored) -> int:
+def total(store: Archives, stored: Stored) -> int:
     """Bytes of content that verifying will read, by the manifest's word."""
     try:
-        trailer = vault.describe(stored).trailer
+        trailer = store.describe(stored).trailer
     except OSError:
         return 0
     return trailer.payload_bytes if trailer else 0

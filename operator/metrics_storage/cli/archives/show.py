@@ -56,9 +56,9 @@ control a terminal is escaped.
 @options.output
 def show(archive: str, quarantine_root: Path | None, summary: bool, checksums: bool, output: Output) -> None:
     """Show what a manifest says of an archive."""
-    with opened_archives(quarantine_root, archive) as vault, ExitStack() as stack:
-        stored = find(vault, vault.archives(), archive)
-        manifest_fd = stack.enter_context(vault.reading_manifest(stored))
+    with opened_archives(quarantine_root, archive) as store, ExitStack() as stack:
+        stored = find(store, store.archives(), archive)
+        manifest_fd = stack.enter_context(store.reading_manifest(stored))
         manifest = ManifestReader(manifest_fd)
         entries = iter(manifest)
         if checksums:

@@ -59,30 +59,30 @@ def verify(
         raise SettingsError("name archives to verify, or give --all")
     if sha256 and len(archives) != 1:
         raise SettingsError("--sha256 is the digest of one archive: name exactly one ARCHIVE")
-    with opened_archives(quarantine_root, *archives) as vault:
-        found = Filter(namespace, name).of(vault.archives())
+    with opened_archives(quarantine_root, *archives) as store:
+        found = Filter(namespace, name).of(store.archives())
         if every and not found:
-            note(f"no archives{' of that namespace or name' if namespace or name else ''} on {vault.path}")
+            note(f"no archives{' of that namespace or name' if namespace or name else ''} on {store.path}")
             return 1 if namespace or name else 0
-        chosen = found if every else [find(vault, found, text) for text in archives]
+        chosen = found if every else [find(store, found, text) for text in archives]
         short = is_terminal(sys.stdout)
         names = ids(found, short=short)
         bad = 0
         for stored in chosen:
             title = label(stored, names, short=short)
-            bad += not _verify_one(vault, stored, title, sha256, output=output, quiet=quiet, brief=every)
+            bad += not _verify_one(store, stored, title, sha256, output=output, quiet=quiet, brief=every)
     if bad or not quiet:
         note(f"{count(len(chosen) - bad, 'archive')} sound, {bad} not")
     return 1 if bad else 0
 
 
 def _verify_one(
-    vault: Archives, stored: Stored, name: str, sha256: str | None, *, output: Output, quiet: bool, brief: bool
+    store: Archives, stored: Stored, name: str, sha256: str | None, *, output: Output, quiet: bool, brief: bool
 ) -> bool:
     problem, verified = "", None
     try:
-        with Progress(f"verifying {stored.path}", total(vault, stored), quiet=quiet) as progress:
-            verified = vault.verify(stored, progress=progress)
+        with Progress(f"verifying {stored.path}", total(store, stored), quiet=quiet) as progress:
+            verified = store.verify(stored, progress=progress)
     except ArchiveCorruptError as exc:
         problem = str(exc)
     except OSError as exc:

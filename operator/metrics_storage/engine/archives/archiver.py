@@ -129,7 +129,7 @@ class Archiver:
         try:
             yield
         except OSError as exc:
-            self._volume.doubt()
+            self._volume.require_sync()
             if exc.errno in durable.FULL:
                 raise VolumeFullError(
                     f"quarantine volume {self._volume.path} is full: make room or mount a larger one; the directory "

@@ -15,7 +15,7 @@ from metrics_storage.engine.archives.store import ArchiveStore, Description
 from metrics_storage.engine.lifecycle.directories import Directories
 from metrics_storage.engine.volume.journal import Journal
 from metrics_storage.engine.volume.volume import Volume
-from metrics_storage.errors import DirectoryExistsError, ForeignJournalError, InvalidSpecError, JournalError
+from metrics_storage.errors import DirectoryExistsError, InvalidSpecError, JournalError, JournalMismatchError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase
 from metrics_storage.timestamps import utc_now
@@ -73,7 +73,7 @@ class Pruning:
         """Ask about archives of a store, of which `found` is everything: what follows an archive decides about it.
 
         Raises:
-            ForeignJournalError: the storage volume belongs with another quarantine volume.
+            JournalMismatchError: the storage volume belongs with another quarantine volume.
         """
         if storage is not None:
             _require_partners(storage, store.volume)
@@ -124,7 +124,7 @@ class Pruning:
 def _require_partners(storage: Volume, quarantine: Volume) -> None:
     """See that the journal is the one of these archives: another one would know none of them, and free them all."""
     if storage.partner not in (None, quarantine.id):
-        raise ForeignJournalError(
+        raise JournalMismatchError(
             f"storage volume {storage.path} belongs with quarantine volume {storage.partner}, not with "
             f"{quarantine.path} ({quarantine.id}): its journal knows nothing of these archives"
         )

@@ -26,7 +26,7 @@ class Verdict(StrEnum):
     """It carries the token of the one that was provisioned."""
     UNMARKED = "copy without mark"
     """It stands at its place, but neither carries a token nor another; only the operator can put anything there."""
-    FOREIGN = "another directory"
+    OTHER = "another directory"
     """It carries another token, and is not adopted."""
     MISSING = "missing"
     """Nothing stands there: never made, removed, or lost."""
@@ -74,5 +74,5 @@ def _candidate(record: Record, standing: Standing | None) -> Candidate:
     detail = f"{identity}: {standing.place}, inode {record.inode} -> {standing.inode}"
     if standing.token is None:
         return Candidate(uid, Verdict.UNCHANGED, f"{identity}: {standing.place}", record, standing.inode)
-    verdict = {Token.SAME: Verdict.COPY, Token.MISSING: Verdict.UNMARKED, Token.OTHER: Verdict.FOREIGN}[standing.token]
+    verdict = {Token.SAME: Verdict.COPY, Token.MISSING: Verdict.UNMARKED, Token.OTHER: Verdict.OTHER}[standing.token]
     return Candidate(uid, verdict, detail, record, standing.inode)

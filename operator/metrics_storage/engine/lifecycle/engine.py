@@ -34,31 +34,31 @@ from metrics_storage.model.usage import Usage
 
 _OVER = (Phase.GONE, Phase.RETAINED)
 
-_PATIENCE_WITH_UNCLEAN: Final = 3
+_UNCLEAN_LIMIT: Final = 3
 """Attempts at a clean archive before a person is called; they go on nevertheless."""
 
-_PATIENCE_WITH_LIVE: Final = 10.0
+_MEASURE_TIMEOUT: Final = 10.0
 """Seconds for measuring a directory whose runner may be at work; a million entries take about as long."""
 
 
 _Step = TypeVar("_Step", bound=Callable[..., Any])
 
 
-def _leaving_doubt(step: _Step) -> _Step:
+def _syncing_after_failure(step: _Step) -> _Step:
     """After a step that failed, the next one trusts what it sees only once it was flushed.
 
     A rename whose fsync failed is seen as done all the same, and would never be flushed again.
     """
 
     @functools.wraps(step)
-    def doubtful(self: "StorageEngine", *args: Any, **kwargs: Any) -> Any:
+    def step_or_sync(self: "StorageEngine", *args: Any, **kwargs: Any) -> Any:
         try:
             return step(self, *args, **kwargs)
         except OSError:
-            self.storage.doubt()
+            self.storage.require_sync()
             raise
 
-    return cast("_Step", doubtful)
+    return cast("_Step", step_or_sync)
 
 
 class StorageEngine:
@@ -94,7 +94,7 @@ class StorageEngine:
         self.storage.check()
         return self._journal.uids()
 
-    @_leaving_doubt
+    @_syncing_after_failure
     def ensure(self, identity: Identity, spec: StorageSpec) -> Ensured:
         """Make the directory, or see that it is there and as it should be.
 
@@ -131,7 +131,7 @@ class StorageEngine:
             record = self._journal.write(replace(record, phase=Phase.PROVISIONED, inode=inode))
         return Ensured(record, repairs)
 
-    @_leaving_doubt
+    @_syncing_after_failure
     def latch(self, identity: Identity, reason: str, requested_at: str) -> Record:
         """Record that the directory must be archived before anything else happens to it.
 
@@ -149,7 +149,7 @@ class StorageEngine:
             raise JournalError(f"{identity} cannot be quarantined any more: its directory is {record.phase}")
         return self._journal.write(replace(record, quarantine=Quarantine(reason=reason, requested_at=requested_at)))
 
-    @_leaving_doubt
+    @_syncing_after_failure
     def archive(self, identity: Identity, progress: Progress | None = None) -> Record:
         """Freeze the directory of a latched quarantine, archive it and verify the archive.
 
@@ -201,7 +201,7 @@ class StorageEngine:
             self._directories.drop_declarations(identity.uid)
         raise error
 
-    @_leaving_doubt
+    @_syncing_after_failure
     def snapshot(self, identity: Identity, progress: Progress | None = None) -> Record:
         """Archive the directory of a latched quarantine although it is still in use, once.
 
@@ -226,7 +226,7 @@ class StorageEngine:
         provisional = replace(quarantine, attempt=committed.attempt, provisional=committed.archive)
         return self._journal.write(replace(record, quarantine=provisional))
 
-    @_leaving_doubt
+    @_syncing_after_failure
     def condemn(self, identity: Identity, progress: Progress | None = None) -> Record:
         """Move the directory into the trash, from where only `remove` leads; quick, whatever it holds.
 
@@ -244,7 +244,7 @@ class StorageEngine:
             raise JournalError(f"{identity} must be archived before it is removed: {record.quarantine}")
         return record if record.phase is Phase.CONDEMNED else self._condemn(record, progress)
 
-    @_leaving_doubt
+    @_syncing_after_failure
     def remove(self, identity: Identity, progress: Progress | None = None) -> Record:
         """Condemn the directory if need be, and remove it from the trash.
 
@@ -264,7 +264,7 @@ class StorageEngine:
         self._directories.drop_declarations(identity.uid)
         return record
 
-    @_leaving_doubt
+    @_syncing_after_failure
     def retain(self, identity: Identity) -> Record:
         """Leave the directory to its owner, for good.
 
@@ -302,7 +302,7 @@ class StorageEngine:
         if claimed and not self._directories.is_declared_lost(identity.uid):
             raise self._vanished(identity)
 
-    @_leaving_doubt
+    @_syncing_after_failure
     def forget(self, uid: Uid) -> None:
         """Drop the journal entry of a directory whose life is over and whose owner is gone."""
         record = self.find(uid)
@@ -311,7 +311,7 @@ class StorageEngine:
         if record.phase is Phase.GONE or (record.phase is Phase.RETAINED and self._directories.find(record) is None):
             self._journal.remove(uid)
 
-    @_leaving_doubt
+    @_syncing_after_failure
     def measure(self, identity: Identity, progress: Progress | None = None) -> Usage | None:
         """Usage of a live directory, None where there is none to measure, or too much for the time there is."""
         record = self.find(identity.uid)
@@ -320,7 +320,7 @@ class StorageEngine:
         usage: Usage | None
         try:
             with self._directories.opened(Place.LIVE, identity) as fd:
-                usage = measure(fd, progress=within(_PATIENCE_WITH_LIVE, progress))
+                usage = measure(fd, progress=within(_MEASURE_TIMEOUT, progress))
         except FileNotFoundError:
             return None
         except TimeoutError:
@@ -346,7 +346,7 @@ class StorageEngine:
         kept = f"; the incomplete archive {quarantine.provisional.path} is kept" if quarantine.provisional else ""
         subject = f"attempt {count} at a clean archive of {record.identity} failed, its source is kept"
         message = f"{subject}: {problems}{kept}"
-        if count < _PATIENCE_WITH_UNCLEAN:
+        if count < _UNCLEAN_LIMIT:
             return UncleanArchiveError(message)
         uid = record.identity.uid
         return PersistentlyUncleanError(

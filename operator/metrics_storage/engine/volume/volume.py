@@ -82,7 +82,7 @@ class Volume:
         self._lock_fd: int | None = None
         self._reopening = threading.Lock()
         self._inode = _inode(os.fstat(self.fd))
-        self._doubts, self._settled = 1, 0
+        self._syncs_required, self._syncs_done = 1, 0
 
     def __enter__(self) -> Self:
         return self
@@ -96,9 +96,9 @@ class Volume:
             if fd is not None:
                 os.close(fd)
 
-    def doubt(self) -> None:
+    def require_sync(self) -> None:
         """What was written last may be in the page cache alone: its writer died or was told of an error."""
-        self._doubts += 1
+        self._syncs_required += 1
 
     def check(self) -> None:
         """See that the volume is still the one that was opened, at its path, writable, and durable as it is seen.
@@ -110,9 +110,9 @@ class Volume:
         """
         self.require_present()
         self._check_writable()
-        if (doubts := self._doubts) > self._settled:
+        if (required := self._syncs_required) > self._syncs_done:
             sync_filesystem(self.fd)
-            self._settled = max(self._settled, doubts)  # Without those that other threads had meanwhile.
+            self._syncs_done = max(self._syncs_done, required)  # Without those that other threads had meanwhile.
 
     def require_present(self) -> None:
         """See that the volume is still at its path, as the first part of `check`.
@@ -159,7 +159,7 @@ class Volume:
             for new, known in moves.items():
                 os.dup2(new, known, inheritable=False)
             self._inode = _inode(os.fstat(self.fd))
-            self.doubt()  # What was written last may not have reached it.
+            self.require_sync()  # What was written last may not have reached it.
 
     @property
     def partner(self) -> str | None:
@@ -181,7 +181,7 @@ class Volume:
             VolumeLockedError: somebody else is; the message says who.
         """
         self._lock_fd = self._take_lock(self.private_fd)
-        self.doubt()  # Whatever a predecessor did until now.
+        self.require_sync()  # Whatever a predecessor did until now.
 
     def _take_lock(self, private_fd: int) -> int:
         """Descriptor of the lock file, locked."""

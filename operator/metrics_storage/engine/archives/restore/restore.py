@@ -63,13 +63,13 @@ def restore_archive(
     """
     manifest = ManifestReader(manifest_fd)
     archive = GzipReader(archive_fd)
-    with RestoreTarget(target_fd, options) as nest:
-        restorer = _Restorer(archive, nest, options, Meter(progress))
+    with RestoreTarget(target_fd, options) as target:
+        restorer = _Restorer(archive, target, options, Meter(progress))
         for entry in manifest:
             with _naming(entry):
                 restorer.restore(entry)
-        nest.leave_to(0)
-        restorer.result.lost_xattrs = nest.lost_xattrs
+        target.leave_to(0)
+        restorer.result.lost_xattrs = target.lost_xattrs
     if decode(archive.read) is not None:
         raise ArchiveCorruptError("archive has a member more than its manifest")
     archive.read(-archive.position % RECORD)
@@ -82,10 +82,10 @@ def restore_archive(
 class _Restorer:
     """Takes entries in the order of the manifest, each with its member of the archive."""
 
-    def __init__(self, archive: GzipReader, nest: RestoreTarget, options: RestoreOptions, meter: Meter) -> None:
+    def __init__(self, archive: GzipReader, target: RestoreTarget, options: RestoreOptions, meter: Meter) -> None:
         self.result = Restored()
         self._archive = archive
-        self._nest = nest
+        self._target = target
         self._skip_refused = options.skip_refused
         self._judge = Judge(options)
         self._meter = meter
@@ -93,7 +93,7 @@ class _Restorer:
 
     def restore(self, entry: Entry) -> None:
         """Restore one entry, or refuse it."""
-        self._nest.leave_to(entry.depth)
+        self._target.leave_to(entry.depth)
         self._meter.add(entries=1)
         if not entry.stored:
             return
@@ -126,15 +126,15 @@ class _Restorer:
         fd = -1
         try:
             if entry.type == "directory":
-                self._nest.enter(entry, name)
+                self._target.enter(entry, name)
             elif entry.link_number is not None:
-                self._nest.link(entry.link_number, name)
+                self._target.link(entry.link_number, name)
             elif entry.type == "symlink":
-                self._nest.symlink(entry, name)
+                self._target.symlink(entry, name)
             elif entry.type == "fifo":
-                self._nest.fifo(entry, name)
+                self._target.fifo(entry, name)
             else:
-                fd = self._nest.create(name)
+                fd = self._target.create(name)
                 # The size first: a file system that cannot hold it says so before anything is written.
                 os.ftruncate(fd, entry.size)
         except OSError as exc:
@@ -142,12 +142,12 @@ class _Restorer:
                 raise
             if fd != -1:
                 os.close(fd)
-                self._nest.discard(name)
+                self._target.discard(name)
             return f"this file system cannot hold it: {exc.strerror}"
         if fd != -1:
             try:
                 self._fill(fd, entry)
-                self._nest.finish(fd, entry)
+                self._target.finish(fd, entry)
             finally:
                 os.close(fd)
             self._offer(entry, name)
@@ -168,7 +168,7 @@ class _Restorer:
         if entry.is_link_source:
             # Without hard links in the target's file system, the further ones are refused, each by name.
             with contextlib.suppress(OSError):
-                self._nest.offer(entry, name)
+                self._target.offer(entry, name)
                 self._judge.accept(entry)
 
 

@@ -25,7 +25,7 @@ class Site:
 
     root: Path
     engine: StorageEngine
-    vault: ArchiveStore
+    store: ArchiveStore
 
     @property
     def storage(self) -> Path:
@@ -62,7 +62,7 @@ class Site:
         return self.stored(identity)
 
     def stored(self, identity: Identity, attempt: int = 1) -> Stored:
-        (found,) = (one for one in self.vault.archives() if (one.uid, one.attempt) == (identity.uid, attempt))
+        (found,) = (one for one in self.store.archives() if (one.uid, one.attempt) == (identity.uid, attempt))
         return found
 
     def file(self, stored: Stored, suffix: str = ".tar.gz") -> Path:
