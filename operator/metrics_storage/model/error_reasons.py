@@ -75,5 +75,6 @@ def explain(error: Exception) -> Explanation:
             "kept, and it is tried again"
         )
         return Explanation(reasons.VOLUME_UNAVAILABLE, message, stalled=True, retry_after=_LATER)
-    message = f"{type(error).__name__}: {error}; it is tried again"
+    code = error.code if isinstance(error, errors.MetricsStorageError) else type(error).__name__
+    message = f"{code}: {error}; it is tried again"
     return Explanation(reasons.TEMPORARY_ERROR, message, stalled=False, retry_after=_SOON)
