@@ -57,4 +57,4 @@ def test_who_runs_the_operator_is_told_what_to_install() -> None:
 
 def test_nothing_of_the_extras_is_installed_without_one() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert [name.partition(">")[0] for name in project["dependencies"]] == ["click"]
+    assert [name.partition(">")[0] for name in project["dependencies"]] == ["click", "rich"]

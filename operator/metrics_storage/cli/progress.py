@@ -7,10 +7,14 @@ import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final, Self, TextIO
+from typing import IO, Final, Self, TextIO, cast
 
-from metrics_storage.cli.output import note
-from metrics_storage.cli.tables import cut, size, width
+from rich import progress
+from rich.console import Console
+from rich.table import Column
+
+from metrics_storage.cli.output import is_terminal, note
+from metrics_storage.cli.text import size
 
 _DELAY: Final = 0.5
 """Seconds after which work is long enough for a bar."""
@@ -19,7 +23,8 @@ _REDRAW: Final = 0.1
 _HEARTBEAT: Final = 30.0
 """Seconds between two lines where there is no terminal."""
 
-_BAR: Final = 24
+_WIDE: Final = 100
+"""Columns of a terminal from which on there is room for more than a share and the time that is left."""
 
 
 class Progress:
@@ -40,10 +45,9 @@ class Progress:
         self._quiet = quiet
         self._stream = stream or sys.stderr
         self._clock = clock
-        self._columns = width(self._stream)
-        self._started = clock()
-        self._next = self._started + (_DELAY if self._columns else _HEARTBEAT)
-        self._drawn = False
+        self._bar = _bar(self._stream, clock) if is_terminal(self._stream) else None
+        self._task = self._bar.add_task(what, total=total) if self._bar else progress.TaskID(0)
+        self._next = clock() + (_DELAY if self._bar else _HEARTBEAT)
 
     def __enter__(self) -> Self:
         return self
@@ -51,39 +55,54 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._drawn:
-            note("\r\x1b[K", end="", stream=self._stream)
+        if self._bar:
+            self._bar.stop()
 
     def __call__(self, done: int, entries: int) -> None:
         """Show how far the work is, if it is time to."""
         now = self._clock()
         if self._quiet or now < self._next:
             return
-        rate = done / max(now - self._started, 0.001)
-        share = min(done / self._total, 1.0) if self._total else 1.0
-        if self._columns is None:
+        if self._bar is None:
             self._next = now + _HEARTBEAT
+            share = min(done / self._total, 1.0) if self._total else 1.0
             line = f"{self._what}: {share:.0%}, {size(done)} of {size(self._total)}, {entries:,} entries"
             note(line, stream=self._stream)
             return
         self._next = now + _REDRAW
-        self._drawn = True
-        full = int(share * _BAR)
-        left = (self._total - done) / rate if rate and self._total > done else 0.0
-        line = f"{self._what}  {share:4.0%}"
-        # What is less important than the name and the share stands only where there is room for it.
-        for part in (
-            f"{_duration(left)} left",
-            f"{size(done)} of {size(self._total)}",
-            f"{size(int(rate))}/s",
-            f"[{'#' * full}{'.' * (_BAR - full)}]",
-        ):
-            if len(line) + 2 + len(part) < self._columns:
-                line += f"  {part}"
-        note("\r" + cut(line, self._columns - 1) + "\x1b[K", end="", stream=self._stream)
+        self._bar.start()
+        self._bar.update(self._task, completed=done, refresh=True)
 
 
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+class _Notes:
+    """A stream for people to whom nobody may listen any more: what it does not take is lost, and work goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.encoding = stream.encoding
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        note(text, end="", stream=self._stream)
+
+    def flush(self) -> None:
+        """Nothing is left to flush: `note` does it."""
+
+
+def _bar(stream: TextIO, clock: Callable[[], float]) -> progress.Progress:
+    console = Console(file=cast(IO[str], _Notes(stream)), force_terminal=True)
+    what = progress.TextColumn(
+        "{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")
+    )
+    columns = [what, progress.TaskProgressColumn(), progress.TimeRemainingColumn()]
+    if console.width >= _WIDE:
+        details = (progress.DownloadColumn(binary_units=True), progress.TransferSpeedColumn())
+        columns = [what, progress.BarColumn(24), *columns[1:], *details]
+    return progress.Progress(
+        *columns,
+        console=console,
+        auto_refresh=False,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+        get_time=clock,
+    )

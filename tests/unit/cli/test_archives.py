@@ -14,8 +14,6 @@ import pytest
 
 from metrics_storage.cli.archives.checksums import checksum_lines
 from metrics_storage.cli.main import main
-from metrics_storage.cli.progress import Progress
-from metrics_storage.cli.tables import cut, shown, shown_path, size, table
 from metrics_storage.engine.archives.format.manifest_reader import ManifestReader
 from metrics_storage.engine.archives.restore import restoration
 from metrics_storage.engine.volume.volume_pair import open_pair
@@ -369,85 +367,6 @@ def test_prune_asks_at_a_terminal(site: Site, answer: str, left: int, monkeypatc
     monkeypatch.setattr(sys, "stdin", terminal)
     assert run("prune", "--keep-last=0", "--storage-root", site.storage) == left
     assert len(site.store.archives()) == left
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.mark.parametrize(
-    ("stream", "said"),
-    [
-        pytest.param(
-            Terminal(),
-            "work   50%  1:00 left  512 B of 1.0 KiB  8 B/s  [############............]",
-            id="bar on a terminal",
-        ),
-        pytest.param(io.StringIO(), "work: 50%, 512 B of 1.0 KiB, 3 entries\n", id="lines elsewhere"),
-    ],
-)
-def test_progress_appears_only_for_long_work(stream: io.StringIO, said: str) -> None:
-    now = [0.0]
-    with Progress("work", 1024, stream=stream, clock=lambda: now[0]) as progress:
-        progress(0, 0)
-        assert stream.getvalue() == ""
-        now[0] = 60.0
-        progress(512, 3)
-        assert said in stream.getvalue()
-    quiet = io.StringIO()
-    with Progress("work", 1024, quiet=True, stream=quiet, clock=lambda: now[0]) as progress:
-        now[0] = 600.0
-        progress(512, 3)
-    assert quiet.getvalue() == ""
-
-
-@pytest.mark.parametrize("columns", [30, 40, 60, 80, 200])
-def test_progress_cuts_its_bar_before_the_name(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
-    monkeypatch.setenv("COLUMNS", str(columns))
-    now, stream = [0.0], Terminal()
-    with Progress("verifying runners/runner-0", 1024, stream=stream, clock=lambda: now[0]) as progress:
-        now[0] = 60.0
-        progress(512, 3)
-        (line,) = stream.getvalue().strip("\r").removesuffix("\x1b[K").splitlines()
-    assert len(line) < columns
-    assert line.startswith("verifying runners/runner-0")
-    assert ("[####" in line) == (columns > 80)
-
-
-@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["lines", "bar"])
-def test_work_goes_on_where_progress_cannot_be_shown(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: str) -> int:
-        raise BrokenPipeError
-
-    monkeypatch.setattr(stream, "write", refuse)
-    now = [0.0]
-    with Progress("work", 1024, stream=stream, clock=lambda: now[0]) as progress:
-        now[0] = 60.0
-        progress(512, 3)
-
-
-@pytest.mark.parametrize(
-    ("number", "text"),
-    [
-        (0, "0 B"),
-        (1023, "1023 B"),
-        (1024, "1.0 KiB"),
-        (1048575, "1.0 MiB"),
-        (3 << 30, "3.0 GiB"),
-        (2**70, "1024.0 EiB"),
-    ],
-)
-def test_sizes_are_in_the_unit_that_suits(number: int, text: str) -> None:
-    assert size(number) == text
-
-
-def test_text_from_elsewhere_is_escaped_and_cut_by_columns() -> None:
-    assert shown("größe\x1b\u202e\n") == r"größe\x1b\u202e\n"
-    assert shown_path(b"a\\n\xff") == r"a\\n\xff"
-    assert cut("漢字漢字", 5) == "漢字…"
-    lines = list(table(("A", "NAME", "B"), [("1", "n" * 40, "b" * 40)], 60, elastic="NAME"))
-    assert max(map(len, lines)) <= 60
 
 
 def test_checksums_are_right_for_every_name(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:

@@ -8,7 +8,7 @@ from metrics_storage.cli import options, values
 from metrics_storage.cli.archives.references import opened_store
 from metrics_storage.cli.command import Command
 from metrics_storage.cli.output import note, say
-from metrics_storage.cli.tables import shown, shown_path
+from metrics_storage.cli.text import shown, shown_path
 from metrics_storage.engine.lifecycle.losses import UnreadableContent
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.model.identity import Uid

@@ -5,7 +5,8 @@ from typing import Final
 
 from metrics_storage.cli.archives.references import ids
 from metrics_storage.cli.output import note, say
-from metrics_storage.cli.tables import count, shown, size, table, width
+from metrics_storage.cli.tables import table, width
+from metrics_storage.cli.text import count, shown, size
 from metrics_storage.engine.archives.store import ArchiveStore, Description, Stored
 
 _MINUTES: Final = len("2026-01-01T00:00")
@@ -43,7 +44,7 @@ def print_table(described: list[Description], known: list[Stored]) -> None:
                 shown(header.reason) if header else shown(one.problem),
             )
         )
-    for line in table(_HEAD, rows, columns, right="SIZE FILES", elastic="NAME"):
+    for line in table(_HEAD, rows, columns, right=("SIZE", "FILES"), elastic=("NAME", "REASON")):
         say(line)
     if columns is not None:
         total = sum(one.size or 0 for one in described)

@@ -15,7 +15,7 @@ from metrics_storage.cli.archives.references import Filter, ids, label, opened_s
 from metrics_storage.cli.command import Command, variable
 from metrics_storage.cli.options import setting
 from metrics_storage.cli.output import flush, is_terminal, note, say
-from metrics_storage.cli.tables import count, shown, size
+from metrics_storage.cli.text import count, shown, size
 from metrics_storage.cli.values import Checked, Directory, number, seconds
 from metrics_storage.engine.archives.prune import Pruning, Selection, select
 from metrics_storage.engine.archives.store import Description, Stored

@@ -13,7 +13,7 @@ from metrics_storage.cli.archives.references import archive_argument, find, open
 from metrics_storage.cli.command import Command
 from metrics_storage.cli.output import note, say
 from metrics_storage.cli.progress import Progress
-from metrics_storage.cli.tables import count, kinds, size
+from metrics_storage.cli.text import count, kinds, size
 from metrics_storage.cli.values import Directory
 from metrics_storage.engine.archives.restore.policy import RestoreOptions, Survey
 from metrics_storage.engine.archives.restore.restoration import Restoration, require_free

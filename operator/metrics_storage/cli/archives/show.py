@@ -17,7 +17,7 @@ from metrics_storage.cli.archives.references import archive_argument, find, open
 from metrics_storage.cli.command import EXIT_CODES, Command
 from metrics_storage.cli.options import Output
 from metrics_storage.cli.output import is_terminal, note, say, say_bytes
-from metrics_storage.cli.tables import count, kinds, shown, shown_path, size
+from metrics_storage.cli.text import count, kinds, shown, shown_path, size
 from metrics_storage.engine.archives.format.entry import Entry
 from metrics_storage.engine.archives.format.manifest import HEADERS, TRAILER, Header, Trailer, line_of
 from metrics_storage.engine.archives.format.manifest_reader import ManifestReader

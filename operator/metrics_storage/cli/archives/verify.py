@@ -12,7 +12,7 @@ from metrics_storage.cli.command import Command
 from metrics_storage.cli.options import Output, setting
 from metrics_storage.cli.output import flush, is_terminal, note, say
 from metrics_storage.cli.progress import Progress
-from metrics_storage.cli.tables import count, shown, size
+from metrics_storage.cli.text import count, shown, size
 from metrics_storage.cli.values import Checked, digest
 from metrics_storage.engine.archives.format.verify import VerifiedArchive
 from metrics_storage.engine.archives.store import Archives, Stored
