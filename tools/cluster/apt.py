@@ -103,6 +103,8 @@ class PrivateApt:
             "APT::Install-Recommends": "false",
             "Acquire::Languages": "none",
             "Acquire::Retries": "3",
+            # Another tier of tests may be installing something.
+            "DPkg::Lock::Timeout": "300",
         }
         if not installed:
             (root / "status").touch()

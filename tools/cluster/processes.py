@@ -31,8 +31,8 @@ _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def die_with_parent() -> Callable[[], None]:
-    """A preexec_fn with which the kernel kills the child once its parent is gone.
+def die_with_parent(number: signal.Signals = signal.SIGKILL) -> Callable[[], None]:
+    """A preexec_fn with which the kernel kills the child, by signal `number`, once its parent is gone.
 
     The signal is tied to the parent *thread* (prctl(2)), so only the main thread may start such children:
     a worker thread that ends would take the API server with it. Raises ClusterError elsewhere. Safe beside
@@ -46,7 +46,7 @@ def die_with_parent() -> Callable[[], None]:
     parent = os.getpid()
 
     def arrange() -> None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _LIBC.prctl(_PR_SET_PDEATHSIG, number)
         if os.getppid() != parent:  # the parent died between fork and prctl: no signal will come
             os._exit(1)
 
