@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -43,8 +44,7 @@ class Tier:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 process_group=0,
-                # Safe: nothing else runs in this process. By SIGTERM, which make hands on to what it runs.
-                preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509
+                preexec_fn=_before_exec(),  # noqa: PLW1509 - safe: nothing else runs in this process.
             )
         return cls(name, log, process)
 
@@ -67,7 +67,8 @@ def main() -> int:
     parser.add_argument("tiers", nargs="+", metavar="TIER", help="e2e, node, faults, or unit")
     names = parser.parse_args().tiers
     _LOGS.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     print(f"==> {', '.join(names)} at the same time; their logs are {_LOGS}/NAME.log", flush=True)
     running: list[Tier] = []
     failed: list[Tier] = []
@@ -84,6 +85,17 @@ def main() -> int:
     if failed:
         print(f"\n==> failed: {', '.join(tier.name for tier in failed)}", flush=True)
     return 1 if failed else 0
+
+
+def _before_exec() -> Callable[[], None]:
+    """What a tier does before it becomes make: it will end with this process, and can be interrupted."""
+    end_with_parent = die_with_parent(signal.SIGTERM)  # Which make hands on to what it runs.
+
+    def arrange() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # A shell's background jobs ignore it.
+        end_with_parent()
+
+    return arrange
 
 
 def _watch(running: list[Tier], failed: list[Tier]) -> None:
