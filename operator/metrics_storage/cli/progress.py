@@ -90,15 +90,22 @@ class _Notes:
 
 def _bar(stream: TextIO, clock: Callable[[], float]) -> progress.Progress:
     console = Console(file=cast(IO[str], _Notes(stream)), force_terminal=True)
-    what = progress.TextColumn(
-        "{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")
-    )
-    columns = [what, progress.TaskProgressColumn(), progress.TimeRemainingColumn()]
+    # What is left of the line is the description's; nothing ever takes a second line, which would not be removed.
+    what = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+    columns = [
+        progress.TextColumn("{task.description}", markup=False, table_column=what),
+        progress.TaskProgressColumn(table_column=Column(no_wrap=True)),
+        progress.TimeRemainingColumn(table_column=Column(no_wrap=True)),
+    ]
     if console.width >= _WIDE:
-        details = (progress.DownloadColumn(binary_units=True), progress.TransferSpeedColumn())
-        columns = [what, progress.BarColumn(24), *columns[1:], *details]
+        columns += [
+            progress.DownloadColumn(binary_units=True, table_column=Column(no_wrap=True)),
+            progress.TransferSpeedColumn(table_column=Column(no_wrap=True)),
+            progress.BarColumn(12),
+        ]
     return progress.Progress(
         *columns,
+        expand=True,
         console=console,
         auto_refresh=False,
         transient=True,

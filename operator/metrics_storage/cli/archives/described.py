@@ -44,7 +44,7 @@ def print_table(described: list[Description], known: list[Stored]) -> None:
                 shown(header.reason) if header else shown(one.problem),
             )
         )
-    for line in table(_HEAD, rows, columns, right=("SIZE", "FILES"), elastic=("NAME", "REASON")):
+    for line in table(_HEAD, rows, columns, right=("SIZE", "FILES"), elastic=("NAMESPACE", "NAME", "REASON")):
         say(line)
     if columns is not None:
         total = sum(one.size or 0 for one in described)
