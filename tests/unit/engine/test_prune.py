@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from metrics_storage.engine.archives.prune import Pruning
+from metrics_storage.engine.lifecycle.prune import Pruning
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.engine.volume.volume_pair import open_pair
 from metrics_storage.errors import JournalMismatchError

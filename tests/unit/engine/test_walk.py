@@ -12,8 +12,8 @@ import pytest
 
 from metrics_storage.engine.fs import walk as module
 from metrics_storage.engine.fs.remove import remove_tree
+from metrics_storage.engine.fs.usage import measure
 from metrics_storage.engine.fs.walk import Step, printable, walk
-from metrics_storage.engine.lifecycle.usage import measure
 from metrics_storage.model.usage import Usage
 from tests.unit.engine.archiving import deep_directories, open_count
 

@@ -17,8 +17,8 @@ from metrics_storage.cli.options import setting
 from metrics_storage.cli.output import flush, is_terminal, note, say
 from metrics_storage.cli.text import count, shown, size
 from metrics_storage.cli.values import Checked, Directory, number, seconds
-from metrics_storage.engine.archives.prune import Pruning, Selection, select
 from metrics_storage.engine.archives.store import Description, Stored
+from metrics_storage.engine.lifecycle.prune import Pruning, Selection, select
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import SettingsError
 

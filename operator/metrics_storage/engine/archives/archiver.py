@@ -19,8 +19,8 @@ from metrics_storage.engine.archives.format.manifest import Header
 from metrics_storage.engine.archives.format.verify import VerifiedArchive, verify_archive
 from metrics_storage.engine.archives.format.writer import ArchiveSummary, write_archive
 from metrics_storage.engine.fs import durable
+from metrics_storage.engine.fs.usage import measure
 from metrics_storage.engine.fs.walk import Meter, Progress
-from metrics_storage.engine.lifecycle.usage import measure
 from metrics_storage.engine.volume.volume import Volume
 from metrics_storage.errors import ArchiveCorruptError, ArchiveError, UncleanArchiveError, VolumeFullError
 from metrics_storage.model.identity import ARCHIVE_SUFFIX, MANIFEST_SUFFIX, ArchiveName, Identity

@@ -14,10 +14,10 @@ from dataclasses import replace
 from typing import Any, Final, TypeVar, cast
 
 from metrics_storage.engine.archives.archiver import Archiver
+from metrics_storage.engine.fs.usage import measure
 from metrics_storage.engine.fs.walk import Progress, within
 from metrics_storage.engine.lifecycle.directories import Directories, Place, resolve_ownership
 from metrics_storage.engine.lifecycle.token import new_token
-from metrics_storage.engine.lifecycle.usage import measure
 from metrics_storage.engine.volume.journal import Journal
 from metrics_storage.engine.volume.volume import Volume
 from metrics_storage.errors import (
