@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.claims import hold_claim
 from tests.e2e.install import install
 from tests.e2e.operator_process import OperatorProcess
 from tests.e2e.runners import Runners
 from tests.e2e.tenant import Account, fate, leave_evidence, provisioned, tenant
-from tests.e2e.test_quarantine import hold_claim
 from tests.waiting import eventually
 from tools.cluster import Cluster
 from tools.cluster.local import LocalCluster

@@ -5,6 +5,7 @@ import json
 import subprocess
 from pathlib import Path
 
+from tests.e2e.claims import hold_claim
 from tests.e2e.operator_process import OperatorProcess
 from tests.e2e.runners import Object, Runners, condition
 from tests.waiting import eventually
@@ -191,11 +192,3 @@ def assert_one_archive(operator: OperatorProcess, runners: Runners, before: Obje
         "reason": header["reason"],
     }
     check_archive(operator, {**before, "status": {"quarantine": quarantine}}, scratch)
-
-
-def hold_claim(runners: Runners, name: str, *, held: bool) -> None:
-    """Hold a claim back from going, as the finalizer of a running Pod does, or let it go."""
-    finalizers = [*((runners.get("pvc", name) or {})["metadata"].get("finalizers", ()))]
-    mine = "test.example.com/in-use"
-    wanted = [*finalizers, mine] if held else [entry for entry in finalizers if entry != mine]
-    runners.kubectl("patch", "pvc", name, "--type=merge", "-p", json.dumps({"metadata": {"finalizers": wanted}}))

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.claims import hold_claim
 from tests.e2e.operator_process import OperatorProcess
 from tests.e2e.runners import Object, Runners, condition
 from tests.e2e.tenant import Account, account, fate, leave_evidence, provisioned, reported, tenant, together
-from tests.e2e.test_quarantine import hold_claim
 from tests.waiting import eventually
 from tools.cluster import Cluster
 

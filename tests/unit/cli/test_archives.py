@@ -19,9 +19,9 @@ from metrics_storage.engine.archives.restore import restoration
 from metrics_storage.engine.volume.volume_pair import open_pair
 from metrics_storage.errors import ArchiveError
 from metrics_storage.model.identity import Identity
+from tests.unit.cli.hostile_archive import hostile
 from tests.unit.engine.archive_site import UIDS, Site, flip, opened_site
 from tests.unit.engine.archiving import Archiving
-from tests.unit.engine.test_restore import directory, file, forge, symlink
 
 OTHER = Identity("team-b", "runner-0", UIDS[1])
 Output = pytest.CaptureFixture[str]
@@ -52,13 +52,6 @@ def age(site: Site, days: float, attempt: int = 1) -> None:
             for path in (manifest, site.file(stored)):
                 then = path.stat().st_mtime - days * 86400
                 os.utime(path, (then, then))
-
-
-def hostile(site: Site) -> None:
-    archiving = Archiving(site.root)
-    evil = b"runner-0/\x1b]0;pwned\x07\n"
-    forge(archiving, directory(), file(evil, mode=0o4755), symlink(b"runner-0/l", b"/etc/\x1b[2J"), file(b"runner-0/z"))
-    site.put(archiving)
 
 
 def test_list_shows_what_there_is_and_what_is_amiss(site: Site, capsys: Output) -> None:

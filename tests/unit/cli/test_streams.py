@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.test_archives import hostile
+from tests.unit.cli.hostile_archive import hostile
 from tests.unit.engine.archive_site import Site, opened_site
 
 COMMAND = (sys.executable, "-m", "metrics_storage", "archives")

@@ -7,7 +7,6 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,36 +26,10 @@ from metrics_storage.errors import (
     RemovalError,
     VolumeError,
 )
-from metrics_storage.model.identity import ArchiveName, Identity, Uid
+from metrics_storage.model.identity import ArchiveName
 from metrics_storage.model.record import Phase
 from metrics_storage.model.spec import StorageSpec
-from tests.unit.engine.engines import engine_below
-
-ME = f"{os.getuid()}:{os.getgid()}"
-SPEC = StorageSpec(owner=ME)
-IDENTITY = Identity("runners", "runner-0", Uid("0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"))
-OTHER = Identity("runners", "runner-0", Uid("1b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"))
-THIRD = Identity("runners", "runner-3", Uid("2b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"))
-NOW = "2026-01-01T00:00:00Z"
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[StorageEngine]:
-    """An engine on two fresh volumes."""
-    with engine_below(tmp_path) as engine:
-        yield engine
-
-
-def live(engine: StorageEngine, identity: Identity = IDENTITY) -> Path:
-    return engine.storage.path / identity.namespace / identity.directory_name
-
-
-def private(engine: StorageEngine) -> Path:
-    return engine.storage.path / ".metrics-storage"
-
-
-def archives(engine: StorageEngine) -> list[Path]:
-    return sorted((engine.storage.path.parent / "quarantine").glob("*/*.tar.gz"))
+from tests.unit.engine.lives import IDENTITY, NOW, OTHER, SPEC, THIRD, archives, live, private
 
 
 def test_a_directory_is_made_with_its_owner_and_mode_and_only_once(engine: StorageEngine) -> None:

@@ -12,9 +12,7 @@ from metrics_storage.errors import JournalError
 from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Phase
 from metrics_storage.model.spec import StorageSpec
-from tests.unit.engine.test_life import IDENTITY, NOW, SPEC, archives, engine, live, private
-
-_ = engine  # The fixture.
+from tests.unit.engine.lives import IDENTITY, NOW, SPEC, archives, live, private
 
 STEPS: dict[str, Callable[[StorageEngine], Any]] = {
     "create": lambda engine: engine.ensure(IDENTITY, SPEC),

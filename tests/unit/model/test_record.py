@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from metrics_storage.errors import JournalError
 from metrics_storage.model.record import Phase, Record
-from tests.unit.model.test_status import ARCHIVE, DONE, LATCHED, RECORD
+from tests.unit.model.records import ARCHIVE, DONE, LATCHED, RECORD
 
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),

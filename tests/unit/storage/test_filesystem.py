@@ -9,15 +9,12 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from metrics_storage.engine.lifecycle.directories import Directories, Place
-from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.journal import Journal
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import InvalidSpecError, RemovalError, SettingsError
@@ -34,9 +31,9 @@ from metrics_storage.storage import (
     QuarantineMetricsStorageError,
 )
 from tests.contract.suite import archives, content, names
+from tests.unit.storage.local_storages import OWNER, engine_of
 from tests.unit.storage.unprivileged import USER, as_user, needs_root
 
-OWNER = f"{os.getuid()}:{os.getgid()}"
 NOW = "2024-01-01T00:00:00Z"
 
 
@@ -53,17 +50,6 @@ def quarantine(tmp_path: Path) -> Path:
 @pytest.fixture
 def manager(base: Path, quarantine: Path) -> FilesystemStorageManager:
     return FilesystemStorageManager(base, quarantine, OWNER, patience=0.2)
-
-
-@contextmanager
-def engine_of(base: Path, quarantine: Path) -> Iterator[StorageEngine]:
-    """The engine, to leave things as a crash would."""
-    with (
-        Volume(base, Role.STORAGE, initialise=True) as storage,
-        Volume(quarantine, Role.QUARANTINE, initialise=True) as archive,
-    ):
-        storage.lock()
-        yield StorageEngine(storage, archive)
 
 
 def identity_of(storage: MetricsStorage) -> Identity:

@@ -14,7 +14,7 @@ from metrics_storage.engine.fs import durable
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.storage import FilesystemStorageManager
 from metrics_storage.storage.lock_queue import turn
-from tests.unit.storage.test_filesystem import OWNER, engine_of
+from tests.unit.storage.local_storages import OWNER, engine_of
 from tests.waiting import eventually
 
 _MANY = 12

@@ -19,7 +19,7 @@ from metrics_storage.storage import (
     StorageManager,
 )
 from tests.contract.suite import archives, content
-from tests.unit.storage.test_filesystem import OWNER
+from tests.unit.storage.local_storages import OWNER
 from tests.unit.storage.unprivileged import as_user, needs_root
 
 _ROOT = Path(__file__).parents[3]
