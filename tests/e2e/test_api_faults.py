@@ -84,7 +84,7 @@ def test_a_deletion_waits_while_the_api_server_does_not_answer(
     assert not list(operator.storage_root.glob(f"{runners.namespace}/*"))
 
 
-def test_a_request_that_the_operator_missed_while_the_api_server_was_away_is_honoured(
+def test_a_request_missed_while_the_api_server_was_away_is_honoured(
     runners: Runners, operator: OperatorProcess, attacker: Account, control_plane: LocalCluster
 ) -> None:
     uids = provisioned(attacker, "runner-0")

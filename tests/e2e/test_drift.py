@@ -54,7 +54,7 @@ def test_a_removed_volume_is_made_anew_and_bound(runners: Runners) -> None:
     runners.wait_ready("runner-0")
 
 
-def test_a_vanished_directory_with_content_is_said_and_holds_the_deletion_until_a_person_releases_it(
+def test_a_vanished_directory_with_content_holds_the_deletion_until_a_person_acts(
     runners: Runners, operator: OperatorProcess
 ) -> None:
     runners.apply("runner-0")
@@ -171,7 +171,7 @@ def make_foreign_claim(runners: Runners) -> None:
     runners.apply_objects([foreign])
 
 
-def test_a_claim_that_a_limit_forbids_calls_a_person_in_the_api_servers_words_and_goes_on_after_it(
+def test_a_claim_that_a_limit_forbids_is_stalled_in_the_api_servers_words(
     runners: Runners,
 ) -> None:
     limit = {"type": "PersistentVolumeClaim", "max": {"storage": "1Mi"}}

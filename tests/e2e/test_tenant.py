@@ -278,7 +278,7 @@ def test_changes_of_the_spec_cancel_no_quarantine(
         attacker.wait_gone(name, uid)
 
 
-def test_fifty_lives_of_few_names_leave_exactly_the_evidence_of_those_that_were_flagged(
+def test_fifty_lives_of_few_names_leave_the_evidence_of_exactly_the_flagged_ones(
     runners: Runners, operator: OperatorProcess, attacker: Account
 ) -> None:
     def live(name: str, life: int) -> str:

@@ -46,7 +46,7 @@ def test_a_deletion_waits_for_the_pod_which_never_sees_its_directory_go(runners:
     operator.assert_nothing_left(runners.namespace)
 
 
-def test_a_runner_that_is_flagged_while_it_runs_is_archived_at_once_and_whole_in_the_end(
+def test_a_runner_flagged_while_it_runs_is_archived_at_once_and_whole_in_the_end(
     runners: Runners, operator: Operator
 ) -> None:
     start(runners, "runner-0", script=WRITE_AND_STAY)

@@ -26,7 +26,7 @@ def left(cluster: Cluster) -> list[str]:
     return cluster.kubectl("get", *_OURS, "--ignore-not-found", "-o", "name").stdout.split()
 
 
-def test_the_documented_order_leaves_nothing_in_the_cluster_and_the_archives_on_the_disk(
+def test_the_documented_order_empties_the_cluster_and_leaves_the_archives(
     runners: Runners, operator: Operator, cluster: Cluster
 ) -> None:
     start(runners, "runner-0", "runner-1", script=WRITE_AND_END, spec={"deletionPolicy": "Quarantine"})

@@ -18,7 +18,7 @@ CONFIG = {"User": "0:0", "Entrypoint": ["metrics-storage"]}
 PROGRAM = "opt/metrics-storage/bin/metrics-storage"
 
 
-def test_settings_of_the_environment_count_more_and_only_the_way_to_packages_is_taken() -> None:
+def test_settings_of_the_environment_win_and_only_the_package_index_is_taken() -> None:
     listing = "global.index-url='one'\n:env:.index-url='two'\nglobal.user='true'\ninstall.proxy='x'\n:env:.cert='/ca'\n"
     settings = pip_settings.parse_listing(listing)
     assert settings == {"index-url": "two", "user": "true", "cert": "/ca"}
@@ -102,7 +102,7 @@ def test_an_engine_is_chosen_if_it_can_do_what_the_dockerfile_asks_for(
     ("engine", "base", "told"),
     [("docker", "", []), ("docker", "debian:12", ["--build-arg=BASE_IMAGE=debian:12"]), ("podman", "", [])],
 )
-def test_an_engine_builds_on_the_dockerfiles_base_unless_told_and_saves_under_the_name_that_was_asked_for(
+def test_an_engine_builds_on_the_dockerfiles_base_and_saves_under_the_given_name(
     engine: str, base: str, told: list[str], tmp_path: Path
 ) -> None:
     commands = Commands()

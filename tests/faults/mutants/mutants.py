@@ -59,7 +59,7 @@ _FLUSHES: Final = (
             "deaths"),
     _mutant("no sync after the lock", "volume.volume.lock", "self.require_sync()", "pass",
             _UNIT + "test_volume.py::"
-            "test_what_a_predecessor_wrote_until_the_lock_is_flushed_before_anything_is_concluded"),
+            "test_what_a_predecessor_wrote_is_flushed_after_the_lock_and_before_any_decision"),
     _mutant("no sync after an error", "lifecycle.engine.step_or_sync", "self.storage.require_sync()", "pass", "errors"),
     _mutant("no sync after an error while archiving", "archives.archiver._errors",
             "self._volume.require_sync()", "pass", "errors"),
@@ -139,7 +139,7 @@ _VERIFICATION: Final = (
     _mutant("an attribute that cannot be read counts as removed", "archives.format.source._is_gone",
             "return os.fsdecode(name) not in os.listxattr(where)", "return True",
             _UNIT + "test_archive_races.py::"
-            "test_an_attribute_that_is_listed_and_cannot_be_read_is_told_and_the_others_are_kept"),
+            "test_an_attribute_that_cannot_be_read_is_named_and_the_others_are_kept"),
     _mutant("attributes end where the kernel's list does", "archives.format.source._xattr_names",
             "return list_long(fd, beside_fd, _XATTRS_MAX)", "return []",
             _UNIT + "test_long_attributes.py::test_such_a_source_is_archived_whole"),
@@ -153,7 +153,7 @@ _VERIFICATION: Final = (
             "source is written to while it is archived"),
     _mutant("unclean commit is taken", "archives.archiver._take", "or not archive.clean:", "or False:",
             _UNIT + "test_archiver.py::"
-            "test_a_provisional_commit_whose_end_was_not_recorded_is_kept_and_never_taken_for_the_final_one"),
+            "test_a_provisional_commit_that_was_not_recorded_never_counts_as_the_final_one"),
     _mutant("archive's digest is not checked before its source is condemned", "lifecycle.engine._condemn",
             "self.archives.check(record.quarantine.archive, progress)", "pass",
             "archive rots before its source is condemned"),

@@ -116,7 +116,7 @@ def test_no_handler_has_limits() -> None:
         assert (handler.retries, handler.timeout, handler.errors) == (None, None, None)
 
 
-def test_kopf_is_told_our_own_finalizer_and_a_prefix_that_does_not_hide_our_annotation() -> None:
+def test_kopf_has_our_own_finalizer_and_a_prefix_that_does_not_hide_our_annotation() -> None:
     from pathlib import Path
 
     settings = build_kopf_settings(

@@ -349,7 +349,7 @@ def test_a_deletion_that_was_taken_back_destroys_nothing(world: World) -> None:
     assert world.live.is_dir()
 
 
-def test_a_policy_that_changes_after_the_directory_was_condemned_does_not_stop_its_removal(world: World) -> None:
+def test_a_policy_that_changes_after_the_condemnation_does_not_stop_the_removal(world: World) -> None:
     world.apply()
     world.reconcile()
     world.condemn()
@@ -460,7 +460,7 @@ def test_a_status_of_another_life_is_replaced_and_the_directory_made_anew(world:
     assert not world.archives
 
 
-def test_a_status_of_another_life_does_not_call_a_directory_vanished_that_was_never_made(world: World) -> None:
+def test_a_status_of_another_life_does_not_make_a_directory_vanished(world: World) -> None:
     restored(world, {"uid": OTHER_UID, "path": f"/srv/runners/runner-0_{OTHER_UID}", "phase": "Ready"})
 
     world.finalize()
@@ -526,7 +526,7 @@ def test_a_person_who_was_called_for_a_refusal_stays_called_over_a_restart(world
     assert world.reason("Stalled") == "RequestRefused"
 
 
-def test_a_finalizer_that_a_policy_refuses_to_put_on_or_take_off_comes_into_the_status(world: World) -> None:
+def test_a_finalizer_that_a_policy_refuses_to_change_is_named_in_the_status(world: World) -> None:
     for act in (world.reconciler.take_over, world.reconciler.conclude):
         world.apply()
         if act == world.reconciler.conclude:

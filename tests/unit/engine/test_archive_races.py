@@ -61,7 +61,7 @@ def append(path: Path, data: bytes) -> None:
         pytest.param(os.utime, id="is touched"),
     ],
 )
-def test_a_file_that_changes_while_it_is_read_is_stored_in_full_length_and_said_to_have_changed(
+def test_a_file_that_changes_while_it_is_read_keeps_its_length_and_is_named(
     archiving: Archiving, monkeypatch: pytest.MonkeyPatch, action: Callable[[Path], None]
 ) -> None:
     path = archiving.source / "file"
@@ -233,7 +233,7 @@ def test_a_list_of_attributes_that_cannot_be_had_is_named_beside_the_content(
 
 
 @pytest.mark.parametrize("code", [errno.ENODATA, errno.EIO, errno.ENOTSUP])
-def test_an_attribute_that_is_listed_and_cannot_be_read_is_told_and_the_others_are_kept(
+def test_an_attribute_that_cannot_be_read_is_named_and_the_others_are_kept(
     archiving: Archiving, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     (archiving.source / "file").write_text("text")
@@ -264,7 +264,7 @@ def test_an_attribute_that_is_removed_after_it_was_listed_is_not_missed(
 
 @pytest.mark.parametrize("names", [0, 2])
 @pytest.mark.parametrize("where", ["", "sub"])
-def test_a_directory_that_cannot_be_listed_to_its_end_is_archived_as_far_as_it_can_be(
+def test_a_directory_that_cannot_be_listed_to_its_end_is_archived_up_to_there(
     archiving: Archiving, monkeypatch: pytest.MonkeyPatch, where: str, names: int
 ) -> None:
     directory = archiving.source / where

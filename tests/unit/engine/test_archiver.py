@@ -46,7 +46,7 @@ def committed(tmp_path: Path) -> list[str]:
     return sorted(path.name for path in tmp_path.glob("quarantine/runners/*.tar.gz"))
 
 
-def test_a_provisional_archive_whose_end_was_not_recorded_is_not_written_again_and_again(
+def test_a_provisional_archive_that_was_not_recorded_is_not_written_repeatedly(
     store: Archiver, source: int, tmp_path: Path
 ) -> None:
     first = store.commit_provisional(source, RECORD)
@@ -55,7 +55,7 @@ def test_a_provisional_archive_whose_end_was_not_recorded_is_not_written_again_a
     assert len(committed(tmp_path)) == 1
 
 
-def test_an_unclean_archive_whose_end_was_not_recorded_is_not_written_again_and_again(
+def test_an_unclean_archive_that_was_not_recorded_is_not_written_repeatedly(
     store: Archiver, source: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def write(*arguments: Any, **named: Any) -> ArchiveSummary:
@@ -85,7 +85,7 @@ def test_a_disk_that_gives_back_another_file_than_was_written_is_not_trusted(
     assert committed(tmp_path) == []
 
 
-def test_a_provisional_commit_whose_end_was_not_recorded_is_kept_and_never_taken_for_the_final_one(
+def test_a_provisional_commit_that_was_not_recorded_never_counts_as_the_final_one(
     store: Archiver, source: int, tmp_path: Path
 ) -> None:
     assert not store.commit_provisional(source, RECORD).archive.clean

@@ -45,7 +45,7 @@ def test_who_keeps_a_provisional_archive_going_takes_no_time_from_those_who_wait
     assert second == RUNNERS[1]
 
 
-def test_a_provisional_archive_gets_twice_the_share_at_each_attempt_while_others_wait(
+def test_each_attempt_at_a_provisional_archive_gets_twice_the_time_while_others_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [0.0]

@@ -229,7 +229,7 @@ def test_retained_is_left_alone_for_good(engine: StorageEngine) -> None:
     assert engine.find(IDENTITY.uid) is None
 
 
-def test_a_removal_that_had_begun_is_taken_back_where_the_directory_is_to_be_retained(engine: StorageEngine) -> None:
+def test_a_removal_that_had_begun_is_undone_where_the_directory_is_retained(engine: StorageEngine) -> None:
     engine.ensure(IDENTITY, SPEC)
     (live(engine) / "metrics.json").touch()
     live(engine).rename(private(engine) / "trash" / IDENTITY.uid)

@@ -203,7 +203,7 @@ def test_a_loss_that_grew_after_it_was_accepted_keeps_the_source(latched: Storag
     assert Directories(latched.storage).accepted_losses(IDENTITY.uid) is None
 
 
-def test_what_the_first_archive_lacks_can_be_accepted_though_its_end_was_not_recorded(
+def test_what_the_first_archive_lacks_can_be_accepted_though_it_was_not_recorded(
     latched: StorageEngine, bad: list[range], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad.append(range(600_000))

@@ -28,7 +28,7 @@ NEWER = {"since": {"later": [1, None, {"deep": "er"}]}}
 
 
 @pytest.mark.parametrize("upgraded_after", list(STEPS))
-def test_a_downgrade_in_the_middle_of_a_life_loses_nothing_that_the_newer_version_wrote(
+def test_a_downgrade_in_the_middle_of_a_life_keeps_what_the_newer_version_wrote(
     engine: StorageEngine, upgraded_after: str
 ) -> None:
     levels: set[str] = set()

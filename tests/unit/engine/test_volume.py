@@ -142,7 +142,7 @@ def test_a_lock_that_cannot_be_given_to_its_owner_is_not_held(
         volume.lock()
 
 
-def test_what_a_predecessor_wrote_until_the_lock_is_flushed_before_anything_is_concluded(
+def test_what_a_predecessor_wrote_is_flushed_after_the_lock_and_before_any_decision(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Volume(tmp_path, Role.STORAGE, initialise=True) as volume:

@@ -180,7 +180,7 @@ def test_an_error_of_another_manager_becomes_one_of_ours(foreign: ForeignManager
     assert isinstance(caught.value.__cause__, ForeignError)
 
 
-def test_a_directory_that_its_manager_does_not_delete_is_archived_anew_and_no_archive_replaced(
+def test_a_directory_that_its_manager_does_not_delete_gets_another_archive(
     foreign: ForeignManager, quarantine: Path
 ) -> None:
     (foreign.create("runner-0").path / "metrics.json").write_text("{not JSON")

@@ -165,7 +165,7 @@ def test_without_room_for_an_index_everything_is_looked_through(
     assert not list(manager.list_all())
 
 
-def test_what_a_failed_call_left_is_removed_by_the_next_creation_whatever_came_between(
+def test_what_a_failed_call_left_is_removed_by_the_next_creation_at_any_time(
     manager: FilesystemStorageManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
