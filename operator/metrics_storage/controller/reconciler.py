@@ -4,14 +4,13 @@ Nothing here knows kopf. Errors leave as they come, after the status says them; 
 what they mean for retries.
 """
 
-import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
-from weakref import WeakValueDictionary
 
+from metrics_storage.controller.attempts import Attempts
+from metrics_storage.controller.decisions import deletion_reason, wants_quarantine, wants_retention
 from metrics_storage.controller.events import Events
 from metrics_storage.controller.fair_queue import FairQueue
 from metrics_storage.controller.refusals import Refusals
@@ -26,10 +25,10 @@ from metrics_storage.errors import (
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import Claims
 from metrics_storage.model import reasons
-from metrics_storage.model.error_reasons import MAX_RETRY_AFTER, explain
+from metrics_storage.model.error_reasons import explain
 from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Phase, Record
-from metrics_storage.model.spec import DeletionPolicy, parse_policy, parse_spec
+from metrics_storage.model.spec import parse_spec
 from metrics_storage.model.status import Findings
 from metrics_storage.timestamps import utc_now
 
@@ -37,9 +36,6 @@ _log = logging.getLogger(__name__)
 
 _CLAIM_TIMEOUT: Final = 10.0
 """Seconds that one attempt waits for a claim or volume to go; Pods that use it may need much longer."""
-
-_OVERDUE: Final = MAX_RETRY_AFTER
-"""Seconds after the time of the next attempt at which no handler will come by itself any more."""
 
 _PROVIDED_AT_ONCE: Final = 32
 """MetricsStorages that are provided at the same time: enough to keep disk and API server busy."""
@@ -58,9 +54,7 @@ class Reconciler:
         self._claims = claims
         self._events = events
         self._turns = FairQueue(_PROVIDED_AT_ONCE)
-        self._locks: WeakValueDictionary[Uid, asyncio.Lock] = WeakValueDictionary()
-        self._not_before: dict[Uid, float] = {}
-        """When the next attempt is due, by the monotonic clock; of what was not tried yet, when it was first seen."""
+        self._attempts = Attempts()
         self._refusals = Refusals()
 
     async def reconcile(self, body: Mapping[str, Any]) -> None:
@@ -82,7 +76,7 @@ class Reconciler:
         `bound` says that claim and volume were seen to be right.
         """
         subject = Subject(body, self._api)
-        if subject.deleting or not subject.finalized or self._is_busy(subject.identity.uid):
+        if subject.deleting or not subject.finalized or self._attempts.is_running(subject.identity.uid):
             return
         async with self._turn(subject):
             record = await self._engine.find(subject.identity.uid)
@@ -113,7 +107,7 @@ class Reconciler:
         kopf stops serving objects whose definition is being deleted, though they wait for their finalizers.
         """
         uid = Uid(body["metadata"]["uid"])
-        if self._is_busy(uid) or time.monotonic() < self._not_before.get(uid, 0):
+        if not self._attempts.may_run(uid):
             return
         subject = Subject(body, self._api)
         async with self._turn(subject):
@@ -128,7 +122,7 @@ class Reconciler:
         kopf only logs where that is refused; here it comes into the status.
         """
         subject = Subject(body, self._api)
-        if not self._is_busy(subject.identity.uid):
+        if not self._attempts.is_running(subject.identity.uid):
             async with self._turn(subject):
                 fresh = await subject.read_again()
                 if fresh is not None and not fresh.deleting:
@@ -140,8 +134,7 @@ class Reconciler:
         kopf drops an object for which the API server refuses the request by which kopf means to come back.
         """
         uid = Uid(body["metadata"]["uid"])
-        due = self._not_before.setdefault(uid, time.monotonic())
-        if not self._is_busy(uid) and time.monotonic() - due > _OVERDUE:
+        if self._attempts.is_overdue(uid):
             await self.reconcile(body)
 
     async def is_latched(self, uid: Uid) -> bool:
@@ -154,7 +147,7 @@ class Reconciler:
 
     async def forget(self, uid: Uid) -> None:
         """Drop the journal entry of a MetricsStorage that has left the API server."""
-        self._not_before.pop(uid, None)
+        self._attempts.forget(uid)
         self._refusals.forget(uid)
         await self._engine.forget(uid)
 
@@ -177,7 +170,7 @@ class Reconciler:
             await self._claims.withdraw_claim(identity, _CLAIM_TIMEOUT)
             await self._claims.withdraw_volume(identity, _CLAIM_TIMEOUT)
             return
-        if not _wants_quarantine(subject, record):
+        if not wants_quarantine(subject, record):
             await self._claims.withdraw_claim(identity, _CLAIM_TIMEOUT)
             # Waiting may have taken long: an annotation that came meanwhile counts, and nothing is destroyed
             # for an object that somebody made vanish by taking our finalizer off.
@@ -185,9 +178,9 @@ class Reconciler:
             if fresh is None or not fresh.deleting:
                 raise ObjectChangedError(f"{identity} is not being deleted any more; its directory is kept")
             subject = fresh
-        if _wants_quarantine(subject, record):
-            await self._quarantine(subject, record, _deletion_reason(subject))
-        elif _wants_retention(subject, record):
+        if wants_quarantine(subject, record):
+            await self._quarantine(subject, record, deletion_reason(subject))
+        elif wants_retention(subject, record):
             await self._engine.retain(identity)
         else:
             await self._engine.condemn(identity)
@@ -265,20 +258,16 @@ class Reconciler:
             Findings(record=record, deleting=subject.deleting, **self._site.placement(subject.identity))
         )
 
-    def _is_busy(self, uid: Uid) -> bool:
-        lock = self._locks.get(uid)
-        return lock is not None and lock.locked()
-
     @asynccontextmanager
     async def _turn(self, subject: Subject) -> AsyncIterator[None]:
         """One at a time for each uid; what goes wrong is said in the status before it goes on its way."""
         uid = subject.identity.uid
-        async with self._locks.setdefault(uid, asyncio.Lock()):
+        async with self._attempts.lock(uid):
             try:
                 with self._refusals_told(subject):
                     yield
             except Exception as exc:
-                self._not_before[uid] = time.monotonic() + explain(exc).retry_after
+                self._attempts.retry_after(uid, explain(exc).retry_after)
                 await self._publish_failure(subject, exc)
                 raise
             self._refusals.forget(uid)
@@ -309,23 +298,3 @@ class Reconciler:
                 await self._events.warn(subject.identity, problem.reason, problem.message)
         except MetricsStorageError as refusal:
             _log.warning("%s: the status could not say: %s (%s)", subject.identity, problem.message, refusal)
-
-
-def _wants_quarantine(subject: Subject, record: Record) -> bool:
-    """Whether a deletion has to archive first; what is condemned already is past that."""
-    if record.quarantine is not None:
-        return True
-    if record.phase not in (Phase.PROVISIONING, Phase.PROVISIONED):
-        return False
-    return bool(_deletion_reason(subject))
-
-
-def _wants_retention(subject: Subject, record: Record) -> bool:
-    """Whether a deletion leaves the directory; once it is condemned the policy is not asked any more."""
-    undecided = record.phase in (Phase.PROVISIONING, Phase.PROVISIONED)
-    return record.phase is Phase.RETAINED or (undecided and parse_policy(subject.spec) is DeletionPolicy.RETAIN)
-
-
-def _deletion_reason(subject: Subject) -> str:
-    by_policy = parse_policy(subject.spec) is DeletionPolicy.QUARANTINE
-    return subject.quarantine_reason or ("deletionPolicy is Quarantine" if by_policy else "")

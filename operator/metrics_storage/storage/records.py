@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from metrics_storage.engine.lifecycle.declarations import Declarations
 from metrics_storage.engine.lifecycle.directories import Directories, Place
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.journal import Journal
@@ -42,6 +43,7 @@ class Records:
         self._path = volume.path
         self._journal = Journal(volume)
         self._directories = Directories(volume, adopting=True)
+        self._declarations = Declarations(volume)
         self._names = Names(volume)
         self.may_be_unfinished = True
         """Whether something may be left of this or an earlier call; known while working, for the next call to know."""
@@ -160,7 +162,7 @@ class Records:
 
     def release(self, record: Record) -> None:
         """Give up a directory that vanished."""
-        self._directories.declare_lost(record.identity.uid)
+        self._declarations.declare_lost(record.identity.uid)
 
     def is_in_service(self, record: Record) -> bool:
         """Whether a runner may be using the directory of this life.

@@ -242,7 +242,7 @@ _PRECONDITIONS: Final = (
     _mutant("unmounted volume is not noticed", "volume.volume.require_present",
             "if _inode(os.stat(self.path)) != self._inode:", "if False:", "storage is unmounted"),
     _mutant("a volume mounted anew is not locked anew", "volume.volume._reopen",
-            "lock_fd = self._take_lock(private_fd)", "lock_fd = os.dup(self._lock_fd)",
+            "lock_fd = take_lock(private_fd, self._described)", "lock_fd = os.dup(self._lock_fd)",
             _UNIT + "test_volume.py::test_a_volume_mounted_anew_that_another_works_on_stays_refused"),
     _mutant("another volume is taken for ours mounted anew", "volume.volume._reopen",
             "self._require_id(self._read_marker(private_fd))", "pass",
@@ -253,7 +253,7 @@ _PRECONDITIONS: Final = (
             "the volumes change places"),
     _mutant("volume without marker is made a new one", "volume.volume._open_private",
             "(beside_content or not content_of(self.fd))", "True", "an empty volume is mounted at the next start"),
-    _mutant("volume is not locked", "volume.volume._take_lock", "fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+    _mutant("volume is not locked", "volume.lock.take_lock", "fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)",
             "pass",
             "a second operator starts"),
 )  # fmt: skip

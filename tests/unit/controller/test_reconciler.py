@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from metrics_storage.constants import FINALIZER
-from metrics_storage.controller import reconciler as module
+from metrics_storage.controller import attempts
 from metrics_storage.controller.events import Events
 from metrics_storage.controller.reconciler import Reconciler
 from metrics_storage.controller.site import Site
@@ -296,7 +296,7 @@ def test_a_quarantine_that_no_handler_comes_back_to_is_taken_up_again(
         world.reconcile()
     asyncio.run(world.reconciler.resume(world.body))
     assert world.reason("Quarantined") != "Quarantined"
-    monkeypatch.setattr(module, "_OVERDUE", -60.0)
+    monkeypatch.setattr(attempts, "_OVERDUE", -60.0)
     asyncio.run(world.reconciler.resume(world.body))
     assert world.reason("Quarantined") == "Quarantined"
 
@@ -539,7 +539,7 @@ def test_a_finalizer_that_a_policy_refuses_to_change_is_named_in_the_status(worl
         for _ in range(3):
             with pytest.raises(KubernetesError):
                 asyncio.run(act(world.body))
-            world.reconciler._not_before.clear()
+            world.reconciler._attempts._not_before.clear()
         assert world.reason("Stalled") == "RequestRefused"
         world.api.before = lambda _verb, _resource: None
         asyncio.run(act(world.body))

@@ -14,6 +14,7 @@ import pytest
 
 from metrics_storage.engine.fs import durable
 from metrics_storage.engine.lifecycle import engine as module
+from metrics_storage.engine.lifecycle.declarations import Declarations
 from metrics_storage.engine.lifecycle.directories import Directories
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.volume import Role, Volume
@@ -208,7 +209,7 @@ def test_a_vanished_directory_is_gone_only_when_a_person_says_so(engine: Storage
     live(engine).rmdir()
     with pytest.raises(DirectoryVanishedError):
         engine.remove(IDENTITY)
-    Directories(engine.storage).declare_lost(IDENTITY.uid)
+    Declarations(engine.storage).declare_lost(IDENTITY.uid)
     assert engine.remove(IDENTITY).phase is Phase.GONE
 
 
@@ -375,7 +376,7 @@ def test_a_vanished_source_is_given_up_only_when_a_person_says_so(engine: Storag
     engine.ensure(IDENTITY, SPEC)
     engine.latch(IDENTITY, "x", NOW)
     live(engine).rmdir()
-    Directories(engine.storage).declare_lost(IDENTITY.uid)
+    Declarations(engine.storage).declare_lost(IDENTITY.uid)
     record = engine.archive(IDENTITY)
     assert record.phase is Phase.GONE
     assert record.quarantine is not None
@@ -386,7 +387,7 @@ def test_a_vanished_source_is_given_up_only_when_a_person_says_so(engine: Storag
 def test_a_release_means_nothing_while_the_directory_is_there(engine: StorageEngine) -> None:
     engine.ensure(IDENTITY, SPEC)
     engine.latch(IDENTITY, "x", NOW)
-    Directories(engine.storage).declare_lost(IDENTITY.uid)
+    Declarations(engine.storage).declare_lost(IDENTITY.uid)
     assert engine.archive(IDENTITY).phase is Phase.VERIFIED
 
 

@@ -15,7 +15,7 @@ from metrics_storage.engine.archives.format import source
 from metrics_storage.engine.archives.format.entry import Entry
 from metrics_storage.engine.archives.format.losses import Losses
 from metrics_storage.engine.lifecycle import losses as losses_module
-from metrics_storage.engine.lifecycle.directories import Directories
+from metrics_storage.engine.lifecycle.declarations import Declarations
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.errors import UncleanArchiveError
 from metrics_storage.model.identity import Identity, Uid
@@ -84,7 +84,7 @@ def test_an_archive_counts_that_lacks_what_was_accepted(
     with pytest.raises(UncleanArchiveError):
         engine.archive(IDENTITY)
     assert accept(engine, "--yes") == 0
-    accepted = Directories(engine.storage).accepted_losses(IDENTITY.uid)
+    accepted = Declarations(engine.storage).accepted_losses(IDENTITY.uid)
     record = engine.archive(IDENTITY)
     assert record.phase is Phase.VERIFIED
     assert record.quarantine is not None
@@ -200,7 +200,7 @@ def test_a_loss_that_grew_after_it_was_accepted_keeps_the_source(latched: Storag
     bad[0] = range(8192, 8193)
     with pytest.raises(UncleanArchiveError):
         latched.archive(IDENTITY)
-    assert Directories(latched.storage).accepted_losses(IDENTITY.uid) is None
+    assert Declarations(latched.storage).accepted_losses(IDENTITY.uid) is None
 
 
 def test_what_the_first_archive_lacks_can_be_accepted_though_it_was_not_recorded(
@@ -260,7 +260,7 @@ def test_the_command_says_what_is_not_accepted_with_the_losses(
     monkeypatch.setattr(losses_module, "ManifestReader", lambda _: [LOST, other])
     assert accept(engine, "--yes") == code
     assert said in capsys.readouterr().err
-    assert (Directories(engine.storage).accepted_losses(IDENTITY.uid) is None) == (code != 0)
+    assert (Declarations(engine.storage).accepted_losses(IDENTITY.uid) is None) == (code != 0)
 
 
 @pytest.mark.parametrize("status", ["changed", "vanished", "other-mount"])

@@ -27,14 +27,12 @@ from metrics_storage.errors import (
     RemovalError,
     VolumeError,
 )
-from metrics_storage.model.identity import Identity, Uid
+from metrics_storage.model.identity import Identity
 from metrics_storage.model.record import Record
 from metrics_storage.model.spec import StorageSpec, split_owner
 
 _NAMESPACE_MODE: Final = 0o711
 """Runners pass through the namespace's directory but do not see who else is in it."""
-
-_LOSSES: Final = ".losses"
 
 
 class Place(StrEnum):
@@ -238,36 +236,6 @@ class Directories:
             with contextlib.suppress(FileNotFoundError):
                 remove_tree(fd, os.fsencode(name), inode=record.inode, progress=progress)
             os.fsync(fd)
-
-    def is_declared_lost(self, uid: Uid) -> bool:
-        """Whether a person declared the vanished directory of a uid as lost."""
-        with durable.opened_directory("released", self._volume.private_fd) as fd:
-            return os.access(uid, os.F_OK, dir_fd=fd, follow_symlinks=False)
-
-    def declare_lost(self, uid: Uid) -> None:
-        """Declare the vanished directory of a uid as lost."""
-        with durable.opened_directory("released", self._volume.private_fd) as fd:
-            durable.write_file(uid, b"", fd)
-
-    def accept_losses(self, uid: Uid, digest: str) -> None:
-        """Declare what cannot be read of the directory of a uid as lost; `digest` is of `Losses`."""
-        with durable.opened_directory("released", self._volume.private_fd) as fd:
-            durable.write_file(uid + _LOSSES, digest.encode(), fd)
-
-    def accepted_losses(self, uid: Uid) -> str | None:
-        """Digest of what a person declared as lost of the directory of a uid, None without such a word."""
-        with durable.opened_directory("released", self._volume.private_fd) as fd:
-            try:
-                return durable.read_file(uid + _LOSSES, fd).decode(errors="replace")
-            except FileNotFoundError:
-                return None
-
-    def drop_declarations(self, uid: Uid) -> None:
-        """Forget what `declare_lost` and `accept_losses` declared."""
-        with durable.opened_directory("released", self._volume.private_fd) as fd:
-            for name in (uid, uid + _LOSSES):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(name, dir_fd=fd)
 
     def path(self, place: Place, identity: Identity) -> Path:
         """Where the directory of `identity` is at a place, for people and for whoever opens it by its path."""

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar, cast
 from metrics_storage.engine.archives.archiver import Archiver
 from metrics_storage.engine.fs.usage import measure
 from metrics_storage.engine.fs.walk import Progress, within
+from metrics_storage.engine.lifecycle.declarations import Declarations
 from metrics_storage.engine.lifecycle.directories import Directories, Place, resolve_ownership
 from metrics_storage.engine.lifecycle.token import new_token
 from metrics_storage.engine.volume.journal import Journal
@@ -83,6 +84,7 @@ class StorageEngine:
         self._journal.keep_spares()
         self._adopting = adopting
         self._directories = Directories(storage, adopting=adopting)
+        self._declarations = Declarations(storage)
 
     def find(self, uid: Uid) -> Record | None:
         """What the journal knows about a uid; None where nothing was ever begun or all is over."""
@@ -170,9 +172,9 @@ class StorageEngine:
         if not record.must_be_archived:
             return record
         record, place = self._located(record)
-        if place is None and self._directories.is_declared_lost(identity.uid):
+        if place is None and self._declarations.is_lost(identity.uid):
             record = self._journal.write(record.at(Phase.GONE))
-            self._directories.drop_declarations(identity.uid)
+            self._declarations.drop(identity.uid)
             return record
         if place is None or (record.phase is Phase.FROZEN and place is not Place.FROZEN):
             raise self._vanished(identity, record.inode)
@@ -180,7 +182,7 @@ class StorageEngine:
             record = self._freeze(record, place)
         try:
             with self._directories.opened(Place.FROZEN, identity) as source_fd:
-                losses = self._directories.accepted_losses(identity.uid)
+                losses = self._declarations.accepted_losses(identity.uid)
                 committed = self.archives.commit(source_fd, record, progress, losses=losses)
         except UncleanArchiveError as exc:
             raise self._count_unclean(record, str(exc)) from exc
@@ -198,7 +200,7 @@ class StorageEngine:
             problems += " (not what was accepted as lost: what is lost now has to be looked at and accepted anew)"
         error = self._count_unclean(replace(record, quarantine=provisional), problems)
         if losses:
-            self._directories.drop_declarations(identity.uid)
+            self._declarations.drop(identity.uid)
         raise error
 
     @_syncing_after_failure
@@ -261,7 +263,7 @@ class StorageEngine:
             self._directories.remove_from_trash(record, progress)
             record = self._journal.write(record.at(Phase.GONE))
             self._journal.keep_spares()
-        self._directories.drop_declarations(identity.uid)
+        self._declarations.drop(identity.uid)
         return record
 
     @_syncing_after_failure
@@ -299,7 +301,7 @@ class StorageEngine:
                 f"{identity} has a {place} directory on storage volume {self.storage.path}, but no journal entry: "
                 "restore the entry, or move the directory away"
             )
-        if claimed and not self._directories.is_declared_lost(identity.uid):
+        if claimed and not self._declarations.is_lost(identity.uid):
             raise self._vanished(identity)
 
     @_syncing_after_failure
@@ -372,7 +374,7 @@ class StorageEngine:
     def _condemn(self, record: Record, progress: Progress | None = None) -> Record:
         record, place = self._located(record)
         if place is None:
-            if record.phase is Phase.PROVISIONING or self._directories.is_declared_lost(record.identity.uid):
+            if record.phase is Phase.PROVISIONING or self._declarations.is_lost(record.identity.uid):
                 return self._journal.write(record.at(Phase.GONE))
             raise self._vanished(record.identity, record.inode)
         if record.phase is Phase.VERIFIED and record.quarantine and record.quarantine.archive:

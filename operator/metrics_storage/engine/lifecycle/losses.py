@@ -6,6 +6,7 @@ from metrics_storage.engine.archives.format.entry import Entry
 from metrics_storage.engine.archives.format.losses import Losses
 from metrics_storage.engine.archives.format.manifest_reader import ManifestReader
 from metrics_storage.engine.archives.store import ArchiveStore, Stored
+from metrics_storage.engine.lifecycle.declarations import Declarations
 from metrics_storage.engine.lifecycle.directories import Directories
 from metrics_storage.engine.volume.journal import Journal
 from metrics_storage.engine.volume.volume import Volume
@@ -23,7 +24,7 @@ def declare_vanished(storage: Volume, uid: Uid) -> None:
     record = Journal(storage).read(uid)
     if record and (place := Directories(storage).find(record)):
         raise DirectoryExistsError(f"the {place} directory of {record.identity} is there, so it is not lost")
-    Directories(storage).declare_lost(uid)
+    Declarations(storage).declare_lost(uid)
 
 
 class UnreadableContent:
@@ -43,7 +44,7 @@ class UnreadableContent:
         self.identity = record.identity
         self.archive = record.quarantine.provisional.path
         """Path of that archive, relative to the quarantine volume."""
-        self._directories = Directories(storage)
+        self._declarations = Declarations(storage)
         self._store = store
 
     def read(self, tell: Callable[[Entry], None]) -> Losses:
@@ -74,7 +75,7 @@ class UnreadableContent:
     def declare_lost(self, losses: Losses) -> None:
         """Declare exactly this as lost: the next archive counts if it lacks nothing else."""
         if losses.sha256 is not None:
-            self._directories.accept_losses(self.identity.uid, losses.sha256)
+            self._declarations.accept_losses(self.identity.uid, losses.sha256)
 
     def _stored(self) -> Stored:
         for stored in self._store.archives():

@@ -5,11 +5,8 @@ hold before `Volume.check` has seen the marker with the id that was there at the
 """
 
 import contextlib
-import errno
-import fcntl
 import json
 import os
-import socket
 import threading
 import uuid
 from enum import StrEnum
@@ -18,13 +15,13 @@ from typing import Final, Self
 
 from metrics_storage.engine.fs import durable, inode_flags
 from metrics_storage.engine.fs.syscalls import require_openat2, sync_filesystem
+from metrics_storage.engine.volume.lock import take_lock
 from metrics_storage.engine.volume.probe import missing_abilities
 from metrics_storage.engine.volume.root import PRIVATE, UNFINISHED, content_of, named
-from metrics_storage.errors import VolumeError, VolumeLockedError, VolumeLostError
+from metrics_storage.errors import VolumeError, VolumeLostError
 from metrics_storage.timestamps import utc_now
 
 _MARKER: Final = "volume.json"
-_LOCK: Final = "lock"
 _PARTNER: Final = "partner"
 _FORMAT: Final = 1
 
@@ -153,13 +150,17 @@ class Volume:
                 ) from exc
             moves = {fd: self.fd, private_fd: self.private_fd}
             if self._lock_fd is not None:
-                lock_fd = self._take_lock(private_fd)
+                lock_fd = take_lock(private_fd, self._described)
                 stack.callback(os.close, lock_fd)
                 moves[lock_fd] = self._lock_fd
             for new, known in moves.items():
                 os.dup2(new, known, inheritable=False)
             self._inode = _inode(os.fstat(self.fd))
             self.require_sync()  # What was written last may not have reached it.
+
+    @property
+    def _described(self) -> str:
+        return f"{self.role} volume {self.path}"
 
     @property
     def partner(self) -> str | None:
@@ -180,26 +181,8 @@ class Volume:
         Raises:
             VolumeLockedError: somebody else is; the message says who.
         """
-        self._lock_fd = self._take_lock(self.private_fd)
+        self._lock_fd = take_lock(self.private_fd, self._described)
         self.require_sync()  # Whatever a predecessor did until now.
-
-    def _take_lock(self, private_fd: int) -> int:
-        """Descriptor of the lock file, locked."""
-        fd = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=private_fd)
-        try:
-            durable.give(fd, private_fd)
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as exc:
-            holder = os.pread(fd, 1024, 0).decode(errors="replace").strip() or "an unknown process"
-            os.close(fd)
-            if exc.errno not in (errno.EAGAIN, errno.EACCES):
-                raise VolumeError(f"{self.role} volume {self.path} cannot be locked: {exc.strerror}") from exc
-            raise VolumeLockedError(f"{self.role} volume {self.path} is in use by {holder}") from exc
-        since = utc_now()
-        with contextlib.suppress(OSError):  # Only for the message of whoever waits; the volume may be full.
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, f"pid {os.getpid()} on {socket.gethostname()} since {since}\n".encode(), 0)
-        return fd
 
     def probe(self) -> None:
         """See that the file system can do everything that is relied upon; the volume must not be used meanwhile.
