@@ -254,9 +254,8 @@ class Reconciler:
             await self._claims.withdraw_claim(identity, _CLAIM_TIMEOUT)
 
     async def _publish(self, subject: Subject, record: Record | None) -> None:
-        await subject.publish(
-            Findings(record=record, deleting=subject.deleting, **self._site.placement(subject.identity))
-        )
+        place = self._site.placement(subject.identity)
+        await subject.publish(Findings(record=record, deleting=subject.deleting, **place))
 
     @asynccontextmanager
     async def _turn(self, subject: Subject) -> AsyncIterator[None]:

@@ -98,6 +98,11 @@ class Record:
     unknown: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
 
     @property
+    def has_unclean_archive(self) -> bool:
+        """An archive that is not clean is recorded."""
+        return self.quarantine is not None and self.quarantine.provisional is not None
+
+    @property
     def must_be_archived(self) -> bool:
         """A quarantine is latched, and no verified archive exists yet."""
         return self.quarantine is not None and self.phase in (

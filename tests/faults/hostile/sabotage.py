@@ -34,7 +34,7 @@ def _cross_mounts() -> None:
 
 
 def _forget_attributes() -> None:
-    _replace(source, "_read_xattrs", lambda *_: None)
+    _replace(source, "read_xattrs", lambda *_: None)
 
 
 def _compare_nothing() -> None:

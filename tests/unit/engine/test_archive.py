@@ -241,7 +241,7 @@ def test_too_many_extended_attributes_are_a_problem_not_a_memory_bomb(
 ) -> None:
     (archiving.source / "file").write_text("text")
     os.setxattr(archiving.source / "file", "user.large", b"x" * 1000)
-    monkeypatch.setattr("metrics_storage.engine.archives.format.source._XATTRS_MAX", 100)
+    monkeypatch.setattr("metrics_storage.engine.archives.format.xattrs._XATTRS_MAX", 100)
     summary = archiving.write()
     assert summary.problems == ("runner-0/file: unreadable (extended attributes: E2BIG)",)
     assert not archiving.verify().clean

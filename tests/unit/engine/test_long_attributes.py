@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from metrics_storage.engine.archives.format import source
+from metrics_storage.engine.archives.format import xattrs
 from metrics_storage.engine.archives.format.entry import Entry
 from metrics_storage.engine.archives.format.manifest_reader import ManifestReader
 from metrics_storage.engine.fs.long_attributes import list_long
@@ -85,13 +85,13 @@ def test_without_the_right_to_ask_known_attributes_are_kept(monkeypatch: pytest.
     def refuse(*_: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(source, "list_long", refuse)
+    monkeypatch.setattr(xattrs, "list_long", refuse)
     with mounted("xfs") as root:
         path = root / "file"
         path.touch()
         os.setxattr(path, "system.posix_acl_access", acl())
         spoil(path)
         entry = Entry(b"file", 1)
-        source._read_xattrs(entry, str(path))
+        xattrs.read_xattrs(entry, str(path))
     assert entry.xattrs == {b"system.posix_acl_access": acl()}
     assert (entry.status, entry.xattrs_error) == ("unreadable", "E2BIG")

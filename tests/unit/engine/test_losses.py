@@ -11,12 +11,13 @@ import pytest
 
 from metrics_storage.cli.main import main
 from metrics_storage.engine.archives import archiver as module
-from metrics_storage.engine.archives.format import source
+from metrics_storage.engine.archives.format import xattrs
 from metrics_storage.engine.archives.format.entry import Entry
 from metrics_storage.engine.archives.format.losses import Losses
 from metrics_storage.engine.lifecycle import losses as losses_module
 from metrics_storage.engine.lifecycle.declarations import Declarations
 from metrics_storage.engine.lifecycle.engine import StorageEngine
+from metrics_storage.engine.lifecycle.quarantines import Quarantines
 from metrics_storage.errors import UncleanArchiveError
 from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Phase
@@ -36,7 +37,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[StorageEngine]:
     def refuse(*_: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(source, "list_long", refuse)
+    monkeypatch.setattr(xattrs, "list_long", refuse)
     with mounted("xfs") as root, engine_below(root) as engine:
         engine.ensure(IDENTITY, StorageSpec(owner="0:0"))
         spoil(engine.storage.path / IDENTITY.namespace / IDENTITY.directory_name / "f")
@@ -212,7 +213,7 @@ def test_what_the_first_archive_lacks_can_be_accepted_though_it_was_not_recorded
         raise KeyboardInterrupt
 
     with monkeypatch.context() as dying:
-        dying.setattr(StorageEngine, "_count_unclean", die)
+        dying.setattr(Quarantines, "_count_unclean", die)
         with pytest.raises(KeyboardInterrupt):
             latched.archive(IDENTITY)
     with pytest.raises(UncleanArchiveError):

@@ -9,7 +9,6 @@ import hashlib
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,12 +17,13 @@ from metrics_storage.engine.archives.format.compare import compare_source
 from metrics_storage.engine.archives.format.manifest import Header
 from metrics_storage.engine.archives.format.verify import VerifiedArchive, verify_archive
 from metrics_storage.engine.archives.format.writer import ArchiveSummary, write_archive
+from metrics_storage.engine.archives.unfinished import creating, discard, exists, reading, unfinished_names
 from metrics_storage.engine.fs import durable
 from metrics_storage.engine.fs.usage import measure
 from metrics_storage.engine.fs.walk import Meter, Progress
 from metrics_storage.engine.volume.volume import Volume
 from metrics_storage.errors import ArchiveCorruptError, ArchiveError, UncleanArchiveError, VolumeFullError
-from metrics_storage.model.identity import ARCHIVE_SUFFIX, MANIFEST_SUFFIX, ArchiveName, Identity
+from metrics_storage.model.identity import ArchiveName, Identity
 from metrics_storage.model.record import Archive, Record
 from metrics_storage.timestamps import utc_now
 
@@ -142,7 +142,7 @@ class Archiver:
         try:
             with durable.opened_directory(identity.namespace, self._volume.fd) as fd:
                 attempt = 1
-                while any(_exists(name, fd) for name in ArchiveName.of(identity, attempt).files):
+                while any(exists(name, fd) for name in ArchiveName.of(identity, attempt).files):
                     attempt += 1
                 return attempt
         except FileNotFoundError:
@@ -157,12 +157,12 @@ class Archiver:
         if archive is None or not archive.clean:
             return None
         with durable.opened_directory("incoming", self._volume.private_fd) as incoming:
-            _discard(_aside(record.identity), incoming)
+            discard(unfinished_names(record.identity), incoming)
         return archive
 
     def _left_behind(self, record: Record, attempt: int, progress: Progress | None) -> Archive | None:
         """An archive that is not clean, complete, and not recorded; None where there is none or another is recorded."""
-        if attempt < 1 or _has_unclean(record):
+        if attempt < 1 or record.has_unclean_archive:
             return None
         archive = self._verified(record.identity, attempt, None, progress)
         return None if archive is None or archive.clean else archive
@@ -202,13 +202,13 @@ class Archiver:
         losses: str | None = None,
     ) -> Committed:
         identity = record.identity
-        aside = _aside(identity)
+        aside = unfinished_names(identity)
         with durable.opened_directory("incoming", self._volume.private_fd) as incoming:
             try:
-                _discard(aside, incoming)
+                discard(aside, incoming)
                 with (
-                    _creating(aside[0], incoming) as archive_fd,
-                    _creating(aside[1], incoming) as manifest_fd,
+                    creating(aside[0], incoming) as archive_fd,
+                    creating(aside[1], incoming) as manifest_fd,
                 ):
                     header = self._header(record, attempt, provisional)
                     summary = write_archive(source_fd, archive_fd, manifest_fd, header, progress=progress)
@@ -216,9 +216,9 @@ class Archiver:
                 final = summary.clean or accepted
                 if not final and not provisional:
                     if earlier := self._left_behind(record, attempt - 1, progress):
-                        _discard(aside, incoming)
+                        discard(aside, incoming)
                         return Committed(earlier, attempt - 1, summary.problems)
-                    if _has_unclean(record) and not (losses and summary.losses):
+                    if record.has_unclean_archive and not (losses and summary.losses):
                         raise UncleanArchiveError("; ".join(summary.problems))
                 verified = _verify(aside, incoming, source_fd if final else None, progress, summary)
                 durable.make_directory(identity.namespace, self._volume.fd, 0o700, like=self._volume.private_fd)
@@ -228,7 +228,7 @@ class Archiver:
                     durable.move(aside[1], incoming, names[1], namespace)
                     durable.move(aside[0], incoming, names[0], namespace)
             except BaseException:
-                _discard(aside, incoming)
+                discard(aside, incoming)
                 raise
         return Committed(_archive(ArchiveName.of(identity, attempt), verified), attempt, summary.problems, accepted)
 
@@ -249,11 +249,6 @@ class Archiver:
         )
 
 
-def _has_unclean(record: Record) -> bool:
-    """Whether an archive that is not clean is recorded."""
-    return record.quarantine is not None and record.quarantine.provisional is not None
-
-
 def _verify(
     names: tuple[str, str],
     dir_fd: int,
@@ -262,7 +257,7 @@ def _verify(
     written: ArchiveSummary | None = None,
 ) -> VerifiedArchive:
     """Read archive and manifest back from fresh descriptors, and then the source again."""
-    with _reading(names[0], dir_fd) as archive_fd, _reading(names[1], dir_fd) as manifest_fd:
+    with reading(names[0], dir_fd) as archive_fd, reading(names[1], dir_fd) as manifest_fd:
         verified = verify_archive(archive_fd, manifest_fd, progress=progress)
         if written and (written.archive_sha256, written.manifest_sha256) != (
             verified.archive_sha256,
@@ -282,7 +277,7 @@ def _verify(
 def _digest(name: str, dir_fd: int, progress: Progress | None) -> str:
     digest = hashlib.sha256()
     meter = Meter(progress)
-    with _reading(name, dir_fd) as fd:
+    with reading(name, dir_fd) as fd:
         while block := os.read(fd, _BUFFER):
             digest.update(block)
             meter.add(bytes_=len(block))
@@ -300,26 +295,3 @@ def _archive(name: ArchiveName, verified: VerifiedArchive) -> Archive:
         clean=verified.clean,
         completed_at=utc_now(),
     )
-
-
-def _creating(name: str, dir_fd: int) -> AbstractContextManager[int]:
-    return durable.opened(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, dir_fd)
-
-
-def _reading(name: str, dir_fd: int) -> AbstractContextManager[int]:
-    return durable.opened(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd)
-
-
-def _aside(identity: Identity) -> tuple[str, str]:
-    """Names of an archive and its manifest until they are committed."""
-    return identity.uid + ARCHIVE_SUFFIX, identity.uid + MANIFEST_SUFFIX
-
-
-def _exists(name: str, dir_fd: int) -> bool:
-    return os.access(name, os.F_OK, dir_fd=dir_fd, follow_symlinks=False)
-
-
-def _discard(names: tuple[str, str], dir_fd: int) -> None:
-    for name in names:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=dir_fd)

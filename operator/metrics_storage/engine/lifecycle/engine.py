@@ -16,17 +16,14 @@ from typing import Any, Final, TypeVar, cast
 from metrics_storage.engine.archives.archiver import Archiver
 from metrics_storage.engine.fs.usage import measure
 from metrics_storage.engine.fs.walk import Progress, within
-from metrics_storage.engine.lifecycle.declarations import Declarations
-from metrics_storage.engine.lifecycle.directories import Directories, Place, resolve_ownership
+from metrics_storage.engine.lifecycle.directories import Place, resolve_ownership
+from metrics_storage.engine.lifecycle.lives import Lives
+from metrics_storage.engine.lifecycle.quarantines import Quarantines
 from metrics_storage.engine.lifecycle.token import new_token
-from metrics_storage.engine.volume.journal import Journal
 from metrics_storage.engine.volume.volume import Volume
 from metrics_storage.errors import (
     DirectoryExistsError,
-    DirectoryVanishedError,
     JournalError,
-    PersistentlyUncleanError,
-    UncleanArchiveError,
 )
 from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Ensured, Phase, Quarantine, Record
@@ -34,9 +31,6 @@ from metrics_storage.model.spec import StorageSpec, check_unchanged
 from metrics_storage.model.usage import Usage
 
 _OVER = (Phase.GONE, Phase.RETAINED)
-
-_UNCLEAN_LIMIT: Final = 3
-"""Attempts at a clean archive before a person is called; they go on nevertheless."""
 
 _MEASURE_TIMEOUT: Final = 10.0
 """Seconds for measuring a directory whose runner may be at work; a million entries take about as long."""
@@ -80,16 +74,15 @@ class StorageEngine:
         for volume in (storage, quarantine):
             volume.check()  # Flushes what a predecessor left in the page cache, before anything is built upon it.
         self.archives = Archiver(quarantine, cluster=cluster, node=node)
-        self._journal = Journal(storage)
+        self._lives = Lives(storage, adopting=adopting)
+        self._journal, self._directories = self._lives.journal, self._lives.directories
         self._journal.keep_spares()
         self._adopting = adopting
-        self._directories = Directories(storage, adopting=adopting)
-        self._declarations = Declarations(storage)
+        self._quarantines = Quarantines(self._lives, self.archives)
 
     def find(self, uid: Uid) -> Record | None:
         """What the journal knows about a uid; None where nothing was ever begun or all is over."""
-        self.storage.check()
-        return self._journal.read(uid)
+        return self._lives.find(uid)
 
     def uids(self) -> Iterator[Uid]:
         """The uids in the journal."""
@@ -121,11 +114,11 @@ class StorageEngine:
         repairs: tuple[str, ...] = ()
         if record.phase is Phase.PROVISIONED:
             # Owner and mode are the runner's and the kubelet's (fsGroup) from here on, and are left to them.
-            record, place = self._located(record)
+            record, place = self._lives.locate(record)
             if place is Place.LIVE:
                 return Ensured(record)
             if place is not None or record.had_content is not False:
-                raise self._vanished(identity, record.inode)
+                raise self._lives.vanished(identity, record.inode)
             repairs = ("the directory had vanished, was empty when last measured, and was made anew",)
             record = self._journal.write(replace(record, phase=Phase.PROVISIONING, inode=None))
         if record.phase is Phase.PROVISIONING:
@@ -142,7 +135,7 @@ class StorageEngine:
         Raises:
             JournalError: there is no such directory, or it is condemned, gone or left to its owner already.
         """
-        record = self._known(identity)
+        record = self._lives.known(identity)
         if record.quarantine is not None:
             return record
         if record.phase is Phase.PROVISIONING:
@@ -165,43 +158,7 @@ class StorageEngine:
             UncleanArchiveError: the source changed or was unreadable meanwhile; it is kept, call again.
             VolumeFullError, ArchiveError: no archive was committed; the source is kept, call again.
         """
-        record = self._known(identity)
-        quarantine = record.quarantine
-        if quarantine is None:
-            raise JournalError(f"{identity} has no latched quarantine")
-        if not record.must_be_archived:
-            return record
-        record, place = self._located(record)
-        if place is None and self._declarations.is_lost(identity.uid):
-            record = self._journal.write(record.at(Phase.GONE))
-            self._declarations.drop(identity.uid)
-            return record
-        if place is None or (record.phase is Phase.FROZEN and place is not Place.FROZEN):
-            raise self._vanished(identity, record.inode)
-        if record.phase is not Phase.FROZEN:
-            record = self._freeze(record, place)
-        try:
-            with self._directories.opened(Place.FROZEN, identity) as source_fd:
-                losses = self._declarations.accepted_losses(identity.uid)
-                committed = self.archives.commit(source_fd, record, progress, losses=losses)
-        except UncleanArchiveError as exc:
-            raise self._count_unclean(record, str(exc)) from exc
-        if committed.archive.clean or committed.accepted:
-            done = replace(
-                quarantine,
-                attempt=committed.attempt,
-                archive=committed.archive,
-                accepted_losses=losses if committed.accepted else None,
-            )
-            return self._journal.write(replace(record, phase=Phase.VERIFIED, quarantine=done))
-        provisional = replace(quarantine, attempt=committed.attempt, provisional=committed.archive)
-        problems = "; ".join(committed.problems)
-        if losses:
-            problems += " (not what was accepted as lost: what is lost now has to be looked at and accepted anew)"
-        error = self._count_unclean(replace(record, quarantine=provisional), problems)
-        if losses:
-            self._declarations.drop(identity.uid)
-        raise error
+        return self._quarantines.archive(identity, progress)
 
     @_syncing_after_failure
     def snapshot(self, identity: Identity, progress: Progress | None = None) -> Record:
@@ -214,19 +171,7 @@ class StorageEngine:
             JournalError: no quarantine is latched.
             VolumeFullError, ArchiveError: nothing was committed; `archive` follows all the same.
         """
-        record = self._known(identity)
-        quarantine = record.quarantine
-        if quarantine is None:
-            raise JournalError(f"{identity} has no latched quarantine")
-        if record.phase is not Phase.PROVISIONED or quarantine.provisional:
-            return record
-        record, place = self._located(record)
-        if place is not Place.LIVE:
-            raise self._vanished(identity, record.inode)
-        with self._directories.opened(Place.LIVE, identity) as source_fd:
-            committed = self.archives.commit_provisional(source_fd, record, progress)
-        provisional = replace(quarantine, attempt=committed.attempt, provisional=committed.archive)
-        return self._journal.write(replace(record, quarantine=provisional))
+        return self._quarantines.snapshot(identity, progress)
 
     @_syncing_after_failure
     def condemn(self, identity: Identity, progress: Progress | None = None) -> Record:
@@ -239,7 +184,7 @@ class StorageEngine:
             ArchiveCorruptError: the verified archive is not there any more as it was; the source is kept.
             DirectoryVanishedError: somebody else removed it; a person accepts that by `metrics-storage accept-loss`.
         """
-        record = self._known(identity)
+        record = self._lives.known(identity)
         if record.phase in _OVER:
             return record
         if record.must_be_archived:
@@ -259,11 +204,11 @@ class StorageEngine:
         record = self.condemn(identity, progress)
         if record.phase is Phase.CONDEMNED:
             if self._adopting:
-                record, _ = self._located(record)
+                record, _ = self._lives.locate(record)
             self._directories.remove_from_trash(record, progress)
             record = self._journal.write(record.at(Phase.GONE))
             self._journal.keep_spares()
-        self._declarations.drop(identity.uid)
+        self._lives.declarations.drop(identity.uid)
         return record
 
     @_syncing_after_failure
@@ -274,12 +219,12 @@ class StorageEngine:
             JournalError: a quarantine is latched, or its removal has begun.
             DirectoryVanishedError: there is none to leave, and no person has released it.
         """
-        record = self._known(identity)
+        record = self._lives.known(identity)
         if record.phase in _OVER:
             return record
         if record.quarantine is not None or record.phase not in (Phase.PROVISIONING, Phase.PROVISIONED):
             raise JournalError(f"{identity} cannot be left to its owner: its directory is {record.phase}")
-        record, place = self._located(record)
+        record, place = self._lives.locate(record)
         if place is None:
             return self._condemn(record)
         if place is Place.TRASH:  # A removal began, and was interrupted before it condemned anything.
@@ -301,8 +246,8 @@ class StorageEngine:
                 f"{identity} has a {place} directory on storage volume {self.storage.path}, but no journal entry: "
                 "restore the entry, or move the directory away"
             )
-        if claimed and not self._declarations.is_lost(identity.uid):
-            raise self._vanished(identity)
+        if claimed and not self._lives.declarations.is_lost(identity.uid):
+            raise self._lives.vanished(identity)
 
     @_syncing_after_failure
     def forget(self, uid: Uid) -> None:
@@ -332,51 +277,12 @@ class StorageEngine:
             self._journal.write(replace(record, had_content=had_content))
         return usage
 
-    def _known(self, identity: Identity) -> Record:
-        record = self.find(identity.uid)
-        if record is None:
-            raise JournalError(f"the journal has no entry for {identity}")
-        return record
-
-    def _count_unclean(self, record: Record, problems: str) -> UncleanArchiveError:
-        """The error of one more attempt that was not clean, counted in the journal."""
-        quarantine = record.quarantine
-        if quarantine is None:
-            raise JournalError(f"{record.identity} has no latched quarantine")
-        count = quarantine.unclean + 1
-        self._journal.write(replace(record, quarantine=replace(quarantine, unclean=count)))
-        kept = f"; the incomplete archive {quarantine.provisional.path} is kept" if quarantine.provisional else ""
-        subject = f"attempt {count} at a clean archive of {record.identity} failed, its source is kept"
-        message = f"{subject}: {problems}{kept}"
-        if count < _UNCLEAN_LIMIT:
-            return UncleanArchiveError(message)
-        uid = record.identity.uid
-        return PersistentlyUncleanError(
-            f"{message}. Mend the source; or accept that what cannot be read is lost: metrics-storage archives accept "
-            f"{uid}; or move .metrics-storage/frozen/{uid} away from storage volume {self.storage.path} to a safe "
-            f"place, and then say, where the operator runs: metrics-storage accept-loss {uid}"
-        )
-
-    def _freeze(self, record: Record, place: Place) -> Record:
-        if place is not Place.FROZEN:
-            self._directories.move(record.identity, place, Place.FROZEN)
-        return self._journal.write(record.at(Phase.FROZEN))
-
-    def _located(self, record: Record) -> tuple[Record, Place | None]:
-        """Where the directory of a record stands; a copy of it is taken into the journal first."""
-        located = self._directories.locate(record)
-        if located is None:
-            return record, None
-        if record.inode not in (None, located.inode):
-            record = self._journal.write(replace(record, inode=located.inode))
-        return record, located.place
-
     def _condemn(self, record: Record, progress: Progress | None = None) -> Record:
-        record, place = self._located(record)
+        record, place = self._lives.locate(record)
         if place is None:
-            if record.phase is Phase.PROVISIONING or self._declarations.is_lost(record.identity.uid):
+            if record.phase is Phase.PROVISIONING or self._lives.declarations.is_lost(record.identity.uid):
                 return self._journal.write(record.at(Phase.GONE))
-            raise self._vanished(record.identity, record.inode)
+            raise self._lives.vanished(record.identity, record.inode)
         if record.phase is Phase.VERIFIED and record.quarantine and record.quarantine.archive:
             self.archives.check(record.quarantine.archive, progress)
         if record.inode is None:
@@ -385,11 +291,3 @@ class StorageEngine:
         if place is not Place.TRASH:
             self._directories.move(record.identity, place, Place.TRASH)
         return self._journal.write(record.at(Phase.CONDEMNED))
-
-    def _vanished(self, identity: Identity, inode: int | None = None) -> DirectoryVanishedError:
-        number = f" (inode {inode})" if inode is not None else ""
-        return DirectoryVanishedError(
-            f"the directory of {identity}{number} is not on storage volume {self.storage.path} any "
-            f"more. Put it back as {identity.relative_path} if it was moved; if it is lost, "
-            f"say so where the operator runs: metrics-storage accept-loss {identity.uid}"
-        )

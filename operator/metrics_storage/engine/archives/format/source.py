@@ -16,21 +16,10 @@ from metrics_storage.engine.archives.format.entry import MEMBER_TYPES, Entry
 from metrics_storage.engine.archives.format.paths import LinkTable
 from metrics_storage.engine.archives.format.sparse import data_extents, encode_map
 from metrics_storage.engine.archives.format.streams import CHUNK
-from metrics_storage.engine.fs.long_attributes import list_long
+from metrics_storage.engine.archives.format.xattrs import read_xattrs
 from metrics_storage.engine.fs.subvolumes import is_stub
 from metrics_storage.engine.fs.syscalls import open_beneath
 from metrics_storage.engine.fs.walk import Visit
-
-_XATTRS_MAX: Final = 1024 * 1024
-"""Extended attributes of one entry that are kept in memory, in bytes; XFS would allow hundreds of MiB."""
-
-_XATTRS_KNOWN: Final = (
-    b"security.capability",
-    b"security.selinux",
-    b"system.posix_acl_access",
-    b"system.posix_acl_default",
-)
-"""Those that are asked for by name where the names cannot be told."""
 
 _TYPES: Final = {
     stat.S_IFDIR: "directory",
@@ -106,7 +95,7 @@ class Source:
         return entry
 
     def _read_other(self, entry: Entry, handle: int, directory_fd: int) -> None:
-        _read_xattrs(entry, f"/proc/self/fd/{handle}", directory_fd, directory_fd)
+        read_xattrs(entry, f"/proc/self/fd/{handle}", directory_fd, directory_fd)
         if entry.type == "symlink":
             try:
                 entry.target = os.readlink(b"", dir_fd=handle)
@@ -130,10 +119,10 @@ class Source:
             fd = _open_content(handle)
         except OSError as exc:
             _failed(entry, exc.errno)
-            _read_xattrs(entry, f"/proc/self/fd/{handle}")
+            read_xattrs(entry, f"/proc/self/fd/{handle}")
             return
         try:
-            _read_xattrs(entry, fd, fd, parent_fd)
+            read_xattrs(entry, fd, fd, parent_fd)
             try:
                 extents = _extents(fd, found)
             except OSError as exc:
@@ -236,56 +225,6 @@ def _open_content(handle: int) -> int:
         return os.open(path, flags)
 
 
-def _read_xattrs(entry: Entry, where: int | str, fd: int = -1, beside_fd: int = -1) -> None:
-    """Add the extended attributes, or the reason why some or all are missing.
-
-    Very many names can be told only where `fd` is open for reading, `beside_fd` being a directory of the same volume.
-    """
-    try:
-        names = sorted(_xattr_names(where, fd, beside_fd))
-    except OSError as exc:
-        if exc.errno != errno.ENOTSUP:
-            _lack_xattrs(entry, exc.errno)
-        if exc.errno != errno.E2BIG:
-            return
-        names = list(_XATTRS_KNOWN)
-    size = 0
-    for name in names:
-        try:
-            value = os.getxattr(where, name)
-        except OSError as exc:
-            if not _is_gone(where, name, exc):
-                _lack_xattrs(entry, exc.errno)
-            continue
-        size += len(name) + len(value)
-        if size > _XATTRS_MAX:
-            _lack_xattrs(entry, errno.E2BIG)
-            return
-        entry.xattrs[name] = value
-
-
-def _xattr_names(where: int | str, fd: int, beside_fd: int) -> list[bytes]:
-    try:
-        return list(map(os.fsencode, os.listxattr(where)))
-    except OSError as exc:
-        if exc.errno != errno.E2BIG or fd == -1:
-            raise
-        try:
-            return list_long(fd, beside_fd, _XATTRS_MAX)
-        except OSError:
-            raise exc from None
-
-
-def _is_gone(where: int | str, name: bytes, refusal: OSError) -> bool:
-    """Whether an attribute that was listed and could not be read was removed meanwhile, and is not listed any more."""
-    if refusal.errno != errno.ENODATA:
-        return False
-    try:
-        return os.fsdecode(name) not in os.listxattr(where)
-    except OSError:
-        return False
-
-
 def _describe(entry: Entry, found: os.stat_result) -> None:
     entry.type = _TYPES.get(stat.S_IFMT(found.st_mode), "unknown")
     entry.mode = stat.S_IMODE(found.st_mode)
@@ -306,9 +245,3 @@ def _failed(entry: Entry, code: int | None) -> Entry:
     entry.status = _PROBLEMS.get(code or 0, "unreadable")
     entry.error = errno.errorcode.get(code or 0, str(code))
     return entry
-
-
-def _lack_xattrs(entry: Entry, code: int | None) -> None:
-    if entry.status == "ok":
-        entry.status = "unreadable"
-    entry.xattrs_error = entry.xattrs_error or errno.errorcode.get(code or 0, str(code))
