@@ -30,8 +30,8 @@ class Bookkeeping:
     """Everything that kopf keeps about objects."""
 
     def __init__(self) -> None:
-        self.progress = Progress()
-        self.diff_base = DiffBase()
+        self.progress = InMemoryProgress()
+        self.diff_base = InMemoryDiffBase()
 
     def knows(self, uid: str) -> bool:
         """Whether kopf has been told of an object at all."""
@@ -43,7 +43,7 @@ class Bookkeeping:
         self.diff_base.forget(uid)
 
 
-class Progress(kopf.ProgressStorage):
+class InMemoryProgress(kopf.ProgressStorage):
     """How far handlers came, by the uid of the object."""
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class Progress(kopf.ProgressStorage):
         self._records.pop(uid, None)
 
 
-class DiffBase(kopf.DiffBaseStorage):
+class InMemoryDiffBase(kopf.DiffBaseStorage):
     """What was last handled, by the uid of the object."""
 
     def __init__(self) -> None:
