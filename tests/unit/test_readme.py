@@ -13,8 +13,8 @@ import pytest
 
 from metrics_storage.cli.command import Setting
 from metrics_storage.cli.run import run
+from metrics_storage.controller.engine_api import Scrubber
 from metrics_storage.controller.metrics import build_metrics
-from metrics_storage.controller.scrub import Scrub
 from metrics_storage.controller.sweep import Sweep
 from metrics_storage.model import error_reasons, reasons
 from metrics_storage.model.scrubbing import ScrubState
@@ -82,10 +82,10 @@ def test_the_table_of_reasons_has_every_reason_and_says_whether_it_stalls() -> N
 def test_every_metric_is_documented_and_no_other() -> None:
     section = (ROOT / "docs" / "operations.md").read_text().split("\n## Monitoring\n")[1].split("\n## ")[0]
     sweep = cast(Sweep, SimpleNamespace(stalled=0, orphans=()))
-    scrub = cast(Scrub, SimpleNamespace(state=ScrubState()))
+    scrubber = cast(Scrubber, SimpleNamespace(state=ScrubState()))
     metrics = {
         family.name + ("_total" if family.type == "counter" else ""): family.type
-        for family in build_metrics(scrub, sweep).collect()
+        for family in build_metrics(scrubber, sweep).collect()
     }
     rows_of_metrics = re.findall(r"^\| `(\w+)` \| (\w+) \|", section, re.M)
     assert sorted(rows_of_metrics) == sorted(metrics.items())

@@ -57,11 +57,15 @@ class Engine(Protocol):
 class Scrubber(Protocol):
     """Reads the archives of a quarantine volume again, one after the other, at a pace of its own."""
 
-    async def count(self) -> ScrubState:
+    @property
+    def state(self) -> ScrubState:
+        """How far it is, as far as that is known here."""
+
+    async def count(self) -> None:
         """Look at what is there, without reading any of it."""
 
-    async def begin_round(self) -> ScrubState:
+    async def begin_round(self) -> None:
         """Begin a round, or go on with the one that was interrupted."""
 
-    async def step(self) -> tuple[Finding | None, ScrubState]:
+    async def step(self) -> Finding | None:
         """Read the next archive of the round; None when the round is over."""

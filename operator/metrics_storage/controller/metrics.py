@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from metrics_storage.controller.scrub import Scrub
+from metrics_storage.controller.engine_api import Scrubber
 from metrics_storage.controller.sweep import Sweep
 
 _PREFIX: Final = "metrics_storage_"
@@ -16,13 +16,13 @@ _PREFIX: Final = "metrics_storage_"
 class OperatorMetrics(Collector):
     """The metrics of an operator."""
 
-    def __init__(self, scrub: Scrub, sweep: Sweep) -> None:
-        self._scrub = scrub
+    def __init__(self, scrubber: Scrubber, sweep: Sweep) -> None:
+        self._scrubber = scrubber
         self._sweep = sweep
 
     def collect(self) -> Iterator[Metric]:
         """Every metric with its value now; one without a value is not known yet."""
-        state = self._scrub.state
+        state = self._scrubber.state
         yield GaugeMetricFamily(
             f"{_PREFIX}archives", "Complete archives on the quarantine volume.", value=state.archives
         )
@@ -51,8 +51,8 @@ class OperatorMetrics(Collector):
         )
 
 
-def build_metrics(scrub: Scrub, sweep: Sweep) -> CollectorRegistry:
+def build_metrics(scrubber: Scrubber, sweep: Sweep) -> CollectorRegistry:
     """A registry with the metrics of an operator and no others."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(OperatorMetrics(scrub, sweep))
+    registry.register(OperatorMetrics(scrubber, sweep))
     return registry

@@ -9,7 +9,7 @@ from metrics_storage.controller.engine_api import Scrubber
 from metrics_storage.controller.events import Events
 from metrics_storage.errors import InterruptedByEndError
 from metrics_storage.model import reasons
-from metrics_storage.model.scrubbing import Finding, ScrubState, Verdict
+from metrics_storage.model.scrubbing import Finding, Verdict
 
 _log = logging.getLogger(__name__)
 
@@ -25,15 +25,13 @@ class Scrub:
         self._scrubber = scrubber
         self._events = events
         self._interval = interval
-        self.state = ScrubState()
-        """How far scrubbing was at the last look."""
 
     async def run(self) -> None:
         """Scrub until cancelled. Errors are logged, and the round goes on at the next look."""
         while True:
             try:
-                self.state = await self._scrubber.count()
-                if self._interval and self.state.is_due(self._interval, time.time()):
+                await self._scrubber.count()
+                if self._interval and self._scrubber.state.is_due(self._interval, time.time()):
                     await self.once()
             except InterruptedByEndError:
                 return
@@ -43,13 +41,9 @@ class Scrub:
 
     async def once(self) -> None:
         """Finish the round that was begun, or do one."""
-        self.state = await self._scrubber.begin_round()
+        await self._scrubber.begin_round()
         sound = corrupt = 0
-        finding: Finding | None
-        while True:
-            finding, self.state = await self._scrubber.step()
-            if finding is None:
-                break
+        while finding := await self._scrubber.step():
             sound += finding.verdict is Verdict.SOUND
             corrupt += finding.verdict is Verdict.CORRUPT
             if finding.verdict is Verdict.CORRUPT:

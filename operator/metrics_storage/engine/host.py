@@ -137,17 +137,18 @@ class LocalScrubber:
         self._stopping.set()
         self._pool.shutdown(cancel_futures=True)
 
-    async def count(self) -> ScrubState:
-        return (await self._run(self._scrubber.count))[1]
+    @property
+    def state(self) -> ScrubState:
+        return self._scrubber.state
 
-    async def begin_round(self) -> ScrubState:
-        return (await self._run(self._scrubber.begin_round))[1]
+    async def count(self) -> None:
+        await self._run(self._scrubber.count)
 
-    async def step(self) -> tuple[Finding | None, ScrubState]:
+    async def begin_round(self) -> None:
+        await self._run(self._scrubber.begin_round)
+
+    async def step(self) -> Finding | None:
         return await self._run(self._scrubber.step)
 
-    async def _run(self, call: Callable[[], _T]) -> tuple[_T, ScrubState]:
-        def work() -> tuple[_T, ScrubState]:
-            return call(), self._scrubber.state
-
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+    async def _run(self, call: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, call)

@@ -10,6 +10,7 @@ from typing import cast
 import pytest
 from prometheus_client import generate_latest
 
+from metrics_storage.controller.engine_api import Scrubber
 from metrics_storage.controller.events import Events
 from metrics_storage.controller.metrics import build_metrics
 from metrics_storage.controller.scrub import Scrub
@@ -36,25 +37,25 @@ class Told(Events):
         self.warnings.append((identity, reason, message))
 
 
-def scrubbed(site: Site, interval: float = 1e6) -> tuple[Told, Scrub]:
+def scrubbed(site: Site, interval: float = 1e6) -> tuple[Told, LocalScrubber]:
     """Let a scrub run until its first round is over."""
     told = Told()
 
-    async def work() -> Scrub:
+    async def work() -> LocalScrubber:
         scrubber = LocalScrubber(site.store.volume, site.engine, rate=1e12)
         scrub = Scrub(scrubber, told, interval=interval)
         task = asyncio.create_task(scrub.run())
         try:
             for _ in range(500):
                 await asyncio.sleep(0.01)
-                if scrub.state.round_completed_at or (not interval and scrub.state.archives):
+                if scrubber.state.round_completed_at or (not interval and scrubber.state.archives):
                     break
             await asyncio.sleep(0.05)
         finally:
             scrubber.close()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        return scrub
+        return scrubber
 
     return told, asyncio.run(work())
 
@@ -65,12 +66,12 @@ def test_rotten_bits_are_an_error_in_the_log_and_an_event(
 ) -> None:
     stored = site.archive()
     flip(site.file(stored, suffix), lambda _: 12)
-    told, scrub = scrubbed(site)
+    told, scrubber = scrubbed(site)
     ((identity, reason, message),) = told.warnings
     assert (identity, reason) == (RUNNER, "ArchiveCorrupt")
     assert f"archive {stored.path} is corrupt: " in message
     assert any(record.levelno == logging.ERROR and stored.path in record.message for record in caplog.records)
-    assert len(scrub.state.corrupt) == 1
+    assert len(scrubber.state.corrupt) == 1
 
 
 def test_sound_archives_are_no_news(site: Site, caplog: pytest.LogCaptureFixture) -> None:
@@ -82,18 +83,27 @@ def test_sound_archives_are_no_news(site: Site, caplog: pytest.LogCaptureFixture
 
 def test_without_an_interval_archives_are_counted_and_never_read(site: Site) -> None:
     flip(site.file(site.archive()))
-    told, scrub = scrubbed(site, interval=0)
+    told, scrubber = scrubbed(site, interval=0)
     assert told.warnings == []
-    assert (scrub.state.archives, scrub.state.read_bytes) == (1, 0)
+    assert (scrubber.state.archives, scrubber.state.read_bytes) == (1, 0)
 
 
 def test_metrics_are_in_the_text_format_and_unknown_ones_are_left_out(site: Site) -> None:
-    _, scrub = scrubbed(site, interval=0)
+    _, scrubber = scrubbed(site, interval=0)
     sweep = cast(Sweep, SimpleNamespace(stalled=3, orphans=frozenset({"a", "b"})))
-    text = generate_latest(build_metrics(scrub, sweep)).decode()
+    text = generate_latest(build_metrics(scrubber, sweep)).decode()
     assert "# TYPE metrics_storage_stalled gauge\nmetrics_storage_stalled 3.0\n" in text
     assert "# TYPE metrics_storage_scrubbed_bytes_total counter\nmetrics_storage_scrubbed_bytes_total 0.0\n" in text
     assert "\nmetrics_storage_scrub_last_completed_timestamp_seconds" not in text
-    scrub.state = ScrubState(round_completed_at=1795425828.5)
-    text = generate_latest(build_metrics(scrub, sweep)).decode()
+    completed = cast(Scrubber, SimpleNamespace(state=ScrubState(round_completed_at=1795425828.5)))
+    text = generate_latest(build_metrics(completed, sweep)).decode()
     assert "\nmetrics_storage_scrub_last_completed_timestamp_seconds 1.7954258285e+09\n" in text
+
+
+def test_what_an_earlier_run_found_is_known_before_anything_is_read_again(site: Site) -> None:
+    flip(site.file(site.archive()))
+    scrubbed(site)
+    restarted = LocalScrubber(site.store.volume, site.engine, rate=1e12)
+    restarted.close()
+    assert len(restarted.state.corrupt) == 1
+    assert restarted.state.round_completed_at > 0

@@ -81,7 +81,7 @@ async def run(settings: Settings) -> None:
         health.sweep_completed_at = lambda: sweep.completed_at
         scrubber = LocalScrubber(quarantine, disk, rate=settings.scrub_rate)
         scrub = Scrub(scrubber, events, interval=settings.scrub_interval)
-        health.metrics = build_metrics(scrub, sweep)
+        health.metrics = build_metrics(scrubber, sweep)
         await stack.enter_async_context(_background(sweep))
         await stack.enter_async_context(_background(scrub))
         stack.callback(scrubber.close)
