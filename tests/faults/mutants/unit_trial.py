@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import traceback
 from typing import Final
 
 import pytest
@@ -28,15 +29,23 @@ def attempt(node: str, mutant: str = "") -> str | None:
         return f"{node} does not end"
     if done.returncode not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         raise RuntimeError(f"{node} could not be run: {done.stdout}{done.stderr}")
-    return f"{node} fails" if done.returncode else None
+    if not done.returncode:
+        return None
+    # On the real engine a failure is a riddle without its own words; of a mutant it is what was expected.
+    return f"{node} fails" if mutant else f"{node} fails: {done.stdout}{done.stderr}"
 
 
 def main() -> int:
     """Run one test on a mutant, or on the real engine where none is named."""
     node, *mutants = sys.argv[1:]
-    for name in mutants:
-        mutation.install(name)
-    return pytest.main(["-q", "-p", "no:cacheprovider", node])
+    try:
+        for name in mutants:
+            mutation.install(name)
+        return pytest.main(["-q", "-p", "no:cacheprovider", node])
+    except Exception:
+        # Python's own exit code for this is the one of a test that fails.
+        traceback.print_exc()
+        return pytest.ExitCode.INTERNAL_ERROR
 
 
 if __name__ == "__main__":
