@@ -18,12 +18,11 @@ def encode_error(error: Exception) -> dict[str, Any]:
 
     An error that is not ours is an error of the base class, which keeps the data and is tried again.
     """
-    refusal = error if isinstance(error, OSError) else error.__cause__
-    number = refusal.errno if isinstance(refusal, OSError) else None
     if isinstance(error, OSError):
-        return {"code": _SYSTEM, "message": error.strerror or str(error), "errno": number, "file": error.filename}
+        return {"code": _SYSTEM, "message": error.strerror or str(error), "errno": error.errno, "file": error.filename}
     if isinstance(error, MetricsStorageError):
-        return {"code": error.code, "message": str(error), "errno": number}
+        cause = error.__cause__
+        return {"code": error.code, "message": str(error), "errno": cause.errno if isinstance(cause, OSError) else None}
     return {"code": MetricsStorageError.code, "message": f"{type(error).__name__}: {error}", "errno": None}
 
 

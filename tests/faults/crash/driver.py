@@ -38,7 +38,7 @@ class Actor(Protocol):
     """What can be asked for the directory of a uid; returns what the engine says of it then."""
 
     def open(self) -> None: ...
-    def act(self, action: str, text: str, reason: str) -> dict[str, Any]: ...
+    def act(self, action: str, uid: str, reason: str) -> dict[str, Any]: ...
 
 
 class EngineActor:
@@ -59,15 +59,14 @@ class EngineActor:
             self._engine = StorageEngine(storage, quarantine, cluster="faults", node="here")
             self._stack.enter_context(opening.pop_all())
 
-    def act(self, action: str, text: str, reason: str) -> dict[str, Any]:
+    def act(self, action: str, uid: str, reason: str) -> dict[str, Any]:
         from metrics_storage.errors import UncleanArchiveError
         from metrics_storage.model.identity import Identity, Uid
         from metrics_storage.model.record import Phase
         from metrics_storage.model.spec import StorageSpec
 
-        uid = Uid(text)
-        engine, identity = self._engine, Identity(NAMESPACE, NAME, uid)
-        record = engine.find(uid)
+        engine, identity = self._engine, Identity(NAMESPACE, NAME, Uid(uid))
+        record = engine.find(identity.uid)
         untouched = record is not None and record.phase in (Phase.PROVISIONING, Phase.PROVISIONED)
         latched = record is not None and record.quarantine is not None
         spec = StorageSpec(owner=f"{OWNER}:{OWNER}", mode=f"{MODE:04o}")
@@ -98,11 +97,11 @@ class EngineActor:
             "retain": lambda: engine.retain(identity) if untouched else engine.remove(identity),
             "release": release,
             "release unclaimed": release,
-            "forget": lambda: engine.forget(uid),
+            "forget": lambda: engine.forget(identity.uid),
             "verify": lambda: self._verify_all(uid),
         }
         deeds[action]()
-        record = engine.find(uid)
+        record = engine.find(identity.uid)
         return record.to_json() if record else {}
 
     def _accept(self, uid: str) -> None:
