@@ -19,7 +19,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo "==> virtual environment in $(VENV), packages as pinned in constraints.txt"
 	$(PYTHON) -m venv $(VENV)
 	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@if [ -z "$$CI" ] && git rev-parse --git-dir >/dev/null 2>&1; then git config core.hooksPath tools/hooks; fi
+	@if [ -z "$$CI" ] && [ -e .git ]; then git config core.hooksPath tools/hooks; fi
 	@touch $(READY)
 
 .PHONY: pins
