@@ -1,4 +1,4 @@
-"""An engine on two volumes in one directory, opened and closed with its context."""
+"""Engines on two volumes, opened and closed with their contexts."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,13 +9,20 @@ from metrics_storage.engine.volume.volume import Role, Volume
 
 
 @contextmanager
+def engine_on(storage_root: Path, quarantine_root: Path, *, adopting: bool = False) -> Iterator[StorageEngine]:
+    """An engine on two directories that are there; it has the lock."""
+    with (
+        Volume(storage_root, Role.STORAGE, initialise=True) as storage,
+        Volume(quarantine_root, Role.QUARANTINE, initialise=True) as quarantine,
+    ):
+        storage.lock()
+        yield StorageEngine(storage, quarantine, adopting=adopting)
+
+
+@contextmanager
 def engine_below(root: Path, *, adopting: bool = False) -> Iterator[StorageEngine]:
     """An engine on `storage` and `quarantine` below a directory, which are made where they are missing."""
     for name in ("storage", "quarantine"):
         (root / name).mkdir(parents=True, exist_ok=True)
-    with (
-        Volume(root / "storage", Role.STORAGE, initialise=True) as storage,
-        Volume(root / "quarantine", Role.QUARANTINE, initialise=True) as quarantine,
-    ):
-        storage.lock()
-        yield StorageEngine(storage, quarantine, adopting=adopting)
+    with engine_on(root / "storage", root / "quarantine", adopting=adopting) as engine:
+        yield engine

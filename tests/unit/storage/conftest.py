@@ -1,4 +1,4 @@
-"""A home for a user who is not root."""
+"""Fixtures of the library's tests: a home for a user who is not root, and a manager of storages on directories."""
 
 import os
 import tempfile
@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from metrics_storage.storage import (
+    FilesystemStorageManager,
+)
+from tests.unit.storage.local_storages import OWNER
 from tests.unit.storage.unprivileged import USER
 
 
@@ -19,3 +23,18 @@ def home() -> Iterator[Path]:
         home.mkdir()
         os.chown(home, USER, USER)
         yield home
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return tmp_path / "base"
+
+
+@pytest.fixture
+def quarantine(tmp_path: Path) -> Path:
+    return tmp_path / "quarantine"
+
+
+@pytest.fixture
+def manager(base: Path, quarantine: Path) -> FilesystemStorageManager:
+    return FilesystemStorageManager(base, quarantine, OWNER, patience=0.2)

@@ -1,22 +1,28 @@
-"""Storages on a local directory, and the engine below them."""
+"""Storages on a local directory, and what stands of them on the disk."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from metrics_storage.engine.lifecycle.engine import StorageEngine
-from metrics_storage.engine.volume.volume import Role, Volume
+from metrics_storage.model.identity import Identity, Uid
+from metrics_storage.storage import (
+    FilesystemStorageManager,
+    MetricsStorage,
+)
+
+NOW = "2024-01-01T00:00:00Z"
 
 OWNER = f"{os.getuid()}:{os.getgid()}"
 
 
-@contextmanager
-def engine_of(base: Path, quarantine: Path) -> Iterator[StorageEngine]:
-    """The engine, to leave things as a crash would."""
-    with (
-        Volume(base, Role.STORAGE, initialise=True) as storage,
-        Volume(quarantine, Role.QUARANTINE, initialise=True) as archive,
-    ):
-        storage.lock()
-        yield StorageEngine(storage, archive)
+def identity_of(storage: MetricsStorage) -> Identity:
+    return Identity("local", storage.runner_name, Uid(storage.path.name.rpartition("_")[2]))
+
+
+def records(base: Path) -> list[str]:
+    return os.listdir(base / ".metrics-storage" / "journal")
+
+
+def filled(manager: FilesystemStorageManager, name: str = "runner-0", text: str = "{not JSON") -> MetricsStorage:
+    storage = manager.create(name)
+    (storage.path / "metrics.json").write_text(text)
+    return storage

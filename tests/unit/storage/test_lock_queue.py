@@ -14,7 +14,8 @@ from metrics_storage.engine.fs import durable
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.storage import FilesystemStorageManager
 from metrics_storage.storage.lock_queue import turn
-from tests.unit.storage.local_storages import OWNER, engine_of
+from tests.unit.engine.engines import engine_on
+from tests.unit.storage.local_storages import OWNER
 from tests.waiting import eventually
 
 _MANY = 12
@@ -41,7 +42,7 @@ def test_who_came_first_is_served_first(tmp_path: Path, monkeypatch: pytest.Monk
     queue = base / ".metrics-storage" / "queue"
     names = [f"runner-{number}" for number in range(_MANY)]
     threads = [threading.Thread(target=manager.create, args=(name,)) for name in names]
-    with engine_of(base, quarantine):
+    with engine_on(base, quarantine):
         monkeypatch.setattr(StorageEngine, "ensure", ensure)
         for number, thread in enumerate(threads, 1):
             thread.start()
