@@ -15,5 +15,6 @@ was found:
 In `crash`, `driver` alone imports the engine: it lives one of the `lives` in a process of its own. `seccomp`, `calls`
 and `supervisor` stop that process before each call, and `events` say what happens there. `case` has the volumes and
 what lies beside. `checker`, `evidence` and `ledger`, `footprints` judge the disk and the calls, without the engine;
-`campaign` and `power` are the loops over all points. `workers`, `isolation`, `images` and `snapshot` serve all.
+`campaign` and `power` are the loops over all points. `workers`, `isolation`, `images`, `snapshot` and
+`change` serve all.
 """

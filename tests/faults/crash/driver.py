@@ -3,7 +3,7 @@
 `python -m tests.faults.crash.driver FD` waits on a socket for lives to live, each in a process forked for it, so that a
 death costs a fork and not a start of Python. It behaves as the controller does: level-based, every step again
 after an error, and the finalizer (`release`) only when the journal allows it. The only module of this package
-that imports the engine; what it may do wrong on purpose is loaded by name (`mutation`, `naive`).
+that imports the engine; what it may do wrong on purpose is loaded by name (`mutants`).
 """
 
 import contextlib
@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tests.faults.crash import calls, seccomp
 from tests.faults.crash.lives import BROKEN, MAKING, MODE, MOVING, NAME, NAMESPACE, OWNER, UIDS, split
-from tests.faults.mutants import mutation
 
 if TYPE_CHECKING:
     from metrics_storage.model.record import Record
@@ -245,9 +244,11 @@ def main() -> None:
     _die_with_parent()
     # Bits that a careless mask takes away must be given back.
     os.umask(0o077)
-    if rest[:1] == ["--mutant"]:
-        mutation.install(rest[1])
     _import_engine()
+    if rest[:1] == ["--mutant"]:
+        from tests.faults.mutants.mutants import install
+
+        install(rest[1])
     if rest[:1] == ["--once"]:
         os._exit(live(json.loads(rest[1]), connection, watched=False))
     connection.send(b"ready")

@@ -12,11 +12,12 @@ import pytest
 
 from tests.faults import images
 from tests.faults.bound import bound
+from tests.faults.change import apply
 from tests.faults.crash import attacks, calls, campaign, events, seccomp, stracing
 from tests.faults.crash.case import Case
 from tests.faults.crash.lives import LIVES
 from tests.faults.crash.supervisor import ROOT, Zygote
-from tests.faults.mutants import mutation, trials
+from tests.faults.mutants import trials
 from tests.faults.mutants.mutants import MUTANTS
 from tests.waiting import eventually
 
@@ -106,9 +107,8 @@ def test_the_naive_engine_loses_evidence(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_mutant_applies_to_the_engine_as_it_is(name: str) -> None:
     mutant = MUTANTS[name]
-    for change in mutant.changes:
-        compile(mutation.mutate(mutation.source_of(change), change), change.module, "exec")
-    assert mutant.by
+    with apply(*mutant.changes):
+        assert mutant.by
 
 
 @pytest.mark.parametrize("name", sorted({trial for mutant in MUTANTS.values() for trial in mutant.by}))

@@ -1,73 +1,47 @@
 """Engines that are broken on purpose in what protects them from hostile directories: each must be noticed.
 
-Applied inside of a worker process, by name, to the modules that are loaded there.
+Applied inside of a worker process, by name, until its end.
 """
 
 import os
-from collections.abc import Callable
-from typing import Any, Final
-from unittest.mock import patch
+from typing import Final
 
 from metrics_storage.engine.archives import archiver
-from metrics_storage.engine.archives.format import source
-from metrics_storage.engine.fs import walk
+from metrics_storage.engine.archives.format import compare, source, xattrs
+from metrics_storage.engine.archives.format.entry import Entry
+from metrics_storage.engine.fs import syscalls
 from metrics_storage.engine.volume.volume import Volume
+from tests.faults.change import Change, apply, in_place_of, left_out, says, then
 
 
-def _follow_links() -> None:
+def _open_following(dir_fd: int, name: bytes, flags: int) -> int:
     """Only what is opened to be read follows: a handle that does sees another file without any race."""
-
-    def open_anything(dir_fd: int, name: bytes, flags: int) -> int:
-        follow = 0 if flags & os.O_PATH else os.O_NOFOLLOW
-        return os.open(name, flags & ~follow, dir_fd=dir_fd)
-
-    _replace(walk, "open_beneath", open_anything)
-    _replace(source, "open_beneath", open_anything)
+    follow = 0 if flags & os.O_PATH else os.O_NOFOLLOW
+    return os.open(name, flags & ~follow, dir_fd=dir_fd)
 
 
-def _cross_mounts() -> None:
-    def open_without_link(dir_fd: int, name: bytes, flags: int) -> int:
-        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=dir_fd)
-
-    _replace(walk, "open_beneath", open_without_link)
-    _replace(source, "open_beneath", open_without_link)
+def _open_across_mounts(dir_fd: int, name: bytes, flags: int) -> int:
+    return os.open(name, flags | os.O_NOFOLLOW, dir_fd=dir_fd)
 
 
-def _forget_attributes() -> None:
-    _replace(source, "read_xattrs", lambda *_: None)
+def _unchanged(entry: Entry) -> Entry:
+    if entry.status == "changed" and entry.stored:
+        entry.status = "ok"
+    return entry
 
 
-def _compare_nothing() -> None:
-    _replace(archiver, "compare_source", lambda *_args, **_options: ())
+_COMPARE_NOTHING: Final = says(compare.compare_source, (), archiver._verify)
 
-
-def _trust_volumes() -> None:
-    _replace(Volume, "check", lambda _: None)
-
-
-def _ignore_changes() -> None:
-    real = source.Source.read
-
-    def read(*args: Any) -> Any:
-        entry = real(*args)
-        if entry.status == "changed" and entry.stored:
-            entry.status = "ok"
-        return entry
-
-    _replace(source.Source, "read", read)
-    _compare_nothing()
-
-
-def _replace(holder: object, name: str, value: object) -> None:
-    """For good: the process is thrown away."""
-    patch.object(holder, name, value).start()
-
-
-SABOTAGES: Final[dict[str, Callable[[], None]]] = {
-    "follows links": _follow_links,
-    "crosses mounts": _cross_mounts,
-    "forgets extended attributes": _forget_attributes,
-    "compares nothing": _compare_nothing,
-    "trusts every volume": _trust_volumes,
-    "ignores changes": _ignore_changes,
+_SABOTAGES: Final[dict[str, tuple[Change, ...]]] = {
+    "follows links": (in_place_of(syscalls.open_beneath, _open_following),),
+    "crosses mounts": (in_place_of(syscalls.open_beneath, _open_across_mounts),),
+    "forgets extended attributes": (left_out(xattrs.read_xattrs),),
+    "compares nothing": (_COMPARE_NOTHING,),
+    "trusts every volume": (left_out(Volume.check),),
+    "ignores changes": (then(source.Source.read, _unchanged), _COMPARE_NOTHING),
 }
+
+
+def sabotage(name: str) -> None:
+    """Have the engine in this process be broken so, until its end."""
+    apply(*_SABOTAGES[name])

@@ -18,13 +18,14 @@ from dataclasses import replace
 from random import Random
 from typing import Any, Final
 
-from tests.faults.hostile import sabotage, stage, volumes
+from tests.faults.hostile import stage, volumes
 from tests.faults.hostile.bulk import Bulk, holes, levels, many_files, names, run_bulk
 from tests.faults.hostile.cases import CASES, run_case
 from tests.faults.hostile.field import Field
 from tests.faults.hostile.life import Outcome, live_plan
 from tests.faults.hostile.plan import Plan, draw_plan, smaller
 from tests.faults.hostile.race import run_race
+from tests.faults.hostile.sabotage import sabotage
 
 DEADLINE: Final = 120
 """Seconds that one tree or one case may take; most take less than a tenth of one, on a busy machine a few."""
@@ -157,7 +158,7 @@ def main() -> None:
     """Serve tasks until the input ends; an argument names a sabotage of the engine."""
     stage.enter()
     for name in sys.argv[1:]:
-        sabotage.SABOTAGES[name]()
+        sabotage(name)
     output, sys.stdout = sys.stdout, sys.stderr
 
     def tell(**message: Any) -> None:

@@ -14,7 +14,7 @@ from tests.faults.crash.lives import LIVES
 from tests.faults.crash.power import PowerSupply
 from tests.faults.crash.supervisor import Zygote
 from tests.faults.mutants import unit_trial
-from tests.faults.mutants.mutants import Mutant
+from tests.faults.mutants.mutant import Mutant
 
 Trial = Callable[[Zygote, Path], str | None]
 """Returns what was noticed first, None where nothing was."""

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from tests.faults.crash.supervisor import ROOT
-from tests.faults.mutants import mutation
+from tests.faults.mutants.mutants import install
 
 PREFIX: Final = "tests/"
 """What the names of such trials begin with: they are pytest's node ids."""
@@ -40,7 +40,7 @@ def main() -> int:
     node, *mutants = sys.argv[1:]
     try:
         for name in mutants:
-            mutation.install(name)
+            install(name)
         return pytest.main(["-q", "-p", "no:cacheprovider", node])
     except Exception:
         # Python's own exit code for this is the one of a test that fails.
