@@ -10,13 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Self
 
-from tests.faults import snapshot
 from tests.faults.crash.checker import History, Subject, Violation, judge, places
 from tests.faults.crash.events import Event, undisturbed
 from tests.faults.crash.footprints import judge_calls
 from tests.faults.crash.ledger import Ledger
 from tests.faults.crash.lives import BROKEN, HOLDER_MODE, MODE, MOVING, NAME, NAMESPACE, OWNER, STRANGER, UIDS, Life
 from tests.faults.crash.supervisor import Run, Zygote
+from tests.faults.evidence import snapshot
 
 _BEFORE: Final = 1_600_000_000 * 10**9 + 123_456_789
 """When the runner last wrote, in ns; with a fraction, which plain tar headers cannot hold."""

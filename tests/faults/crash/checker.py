@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from tests.faults import snapshot
-from tests.faults.crash import evidence
-from tests.faults.crash.evidence import Evidence
 from tests.faults.crash.lives import MOVING
-from tests.faults.snapshot import Snapshot
+from tests.faults.evidence import against_snapshot, snapshot
+from tests.faults.evidence.against_snapshot import Evidence
+from tests.faults.evidence.reading import ARCHIVE, manifest_of
+from tests.faults.evidence.snapshot import Snapshot
 
 _PRIVATE: Final = ".metrics-storage"
 _REMOVABLE: Final = ("Condemned", "Gone")
@@ -112,7 +112,7 @@ class _Judgement:
         self._journal = journal_of(history, subject)
         self._places = places(history, subject)
         self._found = {place: snapshot.take(path) for place, path in self._places.items() if path.is_dir()}
-        self._archives = [evidence.read(path) for path in archives if subject.uid in path.name]
+        self._archives = [against_snapshot.read(path) for path in archives if subject.uid in path.name]
 
     def all(self) -> Iterator[Violation]:
         if isinstance(self._journal, str):
@@ -173,7 +173,7 @@ class _Judgement:
         if not whole and self._phase not in _REMOVABLE and not (self._journal is None and "forget" in subject.begun):
             yield Violation("P2", f"{subject.title} is {self._phase}, but {self._describe(problems, content)}")
         for archive in self._archives:
-            if archive.clean and (differing := archive.problems + evidence.compare(archive, content)):
+            if archive.clean and (differing := archive.problems + against_snapshot.compare(archive, content)):
                 yield Violation("P10", f"{archive.path.name} is called clean, but: {'; '.join(differing[:3])}")
 
     def _journalled(self, archived: list[Evidence]) -> Iterator[Violation]:
@@ -195,9 +195,9 @@ class _Judgement:
 
     def _differs(self, archive: Evidence, content: Snapshot) -> list[str]:
         lost = self._subject.lost
-        problems = archive.problems + evidence.compare(archive, content, lost=lost)
+        problems = archive.problems + against_snapshot.compare(archive, content, lost=lost)
         if self._gnu_tar and not problems:
-            problems = evidence.extract_with_gnu_tar(archive.path, content, lost=lost)
+            problems = against_snapshot.extract_with_gnu_tar(archive.path, content, lost=lost)
         return problems
 
     def _removal(self) -> Iterator[Violation]:
@@ -261,7 +261,7 @@ def journal_of(history: History, subject: Subject) -> dict[str, Any] | str | Non
 
 
 def _archives(history: History) -> list[Path]:
-    known = [path for path in history.quarantine.glob(f"*/*{evidence.ARCHIVE}") if path not in history.canaries]
+    known = [path for path in history.quarantine.glob(f"*/*{ARCHIVE}") if path not in history.canaries]
     return sorted(path for path in known if path.parent.name != _PRIVATE)
 
 
@@ -277,7 +277,7 @@ def _judge_archives(history: History) -> Iterator[Violation]:
             yield Violation("P3", f"{name} is {now.get(name, 'not there any more')}, was {was}")
     history.committed.update(now)
     for path in _archives(history):
-        if not evidence.manifest_of(path).is_file():
+        if not manifest_of(path).is_file():
             yield Violation("P10", f"{path} has no manifest")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from tests.faults.crash.evidence import manifest_of
+from tests.faults.evidence.reading import manifest_of
 
 _BLOCK: Final = 512
 _RECORD: Final = 20 * _BLOCK

@@ -8,8 +8,8 @@ import tarfile
 from pathlib import Path
 from typing import Any, Final
 
-from tests.faults import snapshot
 from tests.faults.crash.checker import History, Subject, Violation, judge
+from tests.faults.evidence import snapshot
 
 _PRIVATE: Final = ".metrics-storage"
 _UID: Final = "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"
@@ -123,6 +123,7 @@ def _line(name: str, item: snapshot.Item) -> bytes:
     entry = {
         "record": "entry",
         "path": base64.b64encode(name.encode()).decode(),
+        "depth": name.count("/"),
         "type": item.type,
         "status": "ok",
         "stored": True,

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from metrics_storage.model.identity import Uid
-from tests.faults.hostile import evidence, facts, stage
+from tests.faults.evidence import against_facts, facts
+from tests.faults.evidence.reading import manifest_of
+from tests.faults.hostile import stage
 from tests.faults.hostile.field import NAME, NAMESPACE, REQUESTED
 
 UID: Final = Uid("0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")
@@ -149,14 +151,14 @@ def run_bulk(bulk: Bulk, number: int) -> Measured:
         os.close(fd)
         archives = list((quarantine / NAMESPACE).glob("*.tar.gz"))
         if len(archives) == 1:
-            archive, manifest = archives[0], evidence.manifest_of(archives[0])
+            archive, manifest = archives[0], manifest_of(archives[0])
             archive_bytes = archive.stat().st_size + manifest.stat().st_size
-            found = evidence.read(archive, manifest, ())
-            problems += found.problems + evidence.compare(found, taken)
+            found = against_facts.read(archive)
+            problems += found.problems + against_facts.compare(found, taken)
             if len(found.entries) != bulk.entries or not found.clean:
                 problems.append(f"{len(found.entries)} entries, clean {found.clean}; expected {bulk.entries}, clean")
             if bulk.gnu_tar:
-                problems += evidence.extract(archive, found, taken, aside)
+                problems += against_facts.extract(archive, found, taken, aside)
         last = _engine(storage, quarantine, "remove")
         problems += [f"{path} is left" for path in (storage / ".metrics-storage" / "trash").iterdir()]
     finally:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tests.faults.evidence.facts import ROOT_KEY, child_key
 from tests.faults.hostile.build import Builder
-from tests.faults.hostile.facts import ROOT_KEY, child_key
 from tests.faults.hostile.field import MUCH, Field, Meanwhile
 from tests.faults.hostile.life import Life, Outcome
 from tests.faults.hostile.plan import Node

@@ -18,9 +18,9 @@ from metrics_storage.errors import MetricsStorageError, RemovalError, UncleanArc
 from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Phase, Record
 from metrics_storage.model.spec import StorageSpec
-from tests.faults import snapshot
 from tests.faults.crash import checker
-from tests.faults.hostile import evidence, facts
+from tests.faults.evidence import against_facts, facts, snapshot
+from tests.faults.evidence.reading import Reading, manifest_of
 from tests.faults.hostile.build import Builder
 from tests.faults.hostile.field import NAME, NAMESPACE, REQUESTED, Field, Meanwhile, noting_comparisons
 from tests.faults.hostile.plan import Plan
@@ -169,7 +169,7 @@ class Life:
         self._require(found.clean == archive.clean, "the manifest and the journal differ in whether it is clean")
         self.outcome.entries, self.outcome.lines = len(found.entries), found.entries
         if not self.outcome.written_late:
-            self.outcome.problems += evidence.compare(found, self.facts)
+            self.outcome.problems += against_facts.compare(found, self.facts)
             self._judge_kept("after the archive")
             self._judge_with_gnu_tar(path, found)
             if self._is_ordinary(found):
@@ -178,14 +178,14 @@ class Life:
         if any(not line["stored"] for line in found.entries.values()):
             self.outcome.terms.add("recorded as metadata")
 
-    def _judge_with_gnu_tar(self, path: Path, found: evidence.Reading) -> None:
+    def _judge_with_gnu_tar(self, path: Path, found: Reading) -> None:
         aside = self.field.root / "aside"
-        self.outcome.problems += evidence.extract(path, found, self.facts, aside)
+        self.outcome.problems += against_facts.extract(path, found, self.facts, aside)
         if all(fact.size <= _LARGE for fact in self.facts.values()) and not self._is_deep(found):
             top = aside / NAME
             self.frozen.rename(top)
             try:
-                self.outcome.problems += evidence.diff(path, top)
+                self.outcome.problems += against_facts.diff(path, top)
             finally:
                 top.rename(self.frozen)
 
@@ -213,7 +213,7 @@ class Life:
         engine.forget(identity.uid)
         for archive in self._archives():
             archive.unlink()
-            evidence.manifest_of(archive).unlink()
+            manifest_of(archive).unlink()
 
     def _clear(self) -> None:
         """After a violation: have the next life find nothing of this one."""
@@ -232,8 +232,8 @@ class Life:
             os.close(fd)
         self.outcome.problems += [f"source {when}: {text}" for text in problems]
 
-    def _read(self, archive: Path) -> evidence.Reading:
-        found = evidence.read(archive, evidence.manifest_of(archive), self.field.forbidden)
+    def _read(self, archive: Path) -> Reading:
+        found = against_facts.read(archive, self.field.forbidden)
         self.outcome.problems += [f"{archive.name}: {text}" for text in found.problems]
         self._require(archive.stat().st_mode & 0o777 == 0o600, f"{archive.name} can be read by others")
         return found
@@ -245,10 +245,10 @@ class Life:
         provisional = record.quarantine.provisional if record.quarantine else None
         return provisional is None or provisional.clean
 
-    def _is_deep(self, found: evidence.Reading) -> bool:
+    def _is_deep(self, found: Reading) -> bool:
         return any(b"~" in path.split(b"/", 1)[0] for path in found.paths)
 
-    def _is_ordinary(self, found: evidence.Reading) -> bool:
+    def _is_ordinary(self, found: Reading) -> bool:
         """Whether the judge of ordinary trees, who reads everything into memory, can tell something of it."""
         return not self._is_deep(found) and sum(fact.size for fact in self.facts.values()) <= _LARGE
 

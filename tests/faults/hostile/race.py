@@ -17,7 +17,9 @@ from metrics_storage.errors import ArchiveError, MetricsStorageError, RemovalErr
 from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Phase
 from metrics_storage.model.spec import StorageSpec
-from tests.faults.hostile import evidence, stage
+from tests.faults.evidence import against_facts
+from tests.faults.evidence.reading import manifest_of
+from tests.faults.hostile import stage
 from tests.faults.hostile.field import NAME, NAMESPACE, REQUESTED, Field
 from tests.faults.hostile.outside import Outside
 
@@ -137,11 +139,10 @@ def _read(race: Race, field_: Field, identity: Identity, root_fd: int) -> None:
     engine.remove(identity)
     engine.forget(identity.uid)
     for archive in archives:
-        manifest = evidence.manifest_of(archive)
-        found = evidence.read(archive, manifest, field_.forbidden)
+        found = against_facts.read(archive, field_.forbidden)
         race.problems += [f"{archive.name}: {text}" for text in found.problems]
         archive.unlink()
-        manifest.unlink()
+        manifest_of(archive).unlink()
 
 
 def _remove(race: Race, field_: Field, identity: Identity, root_fd: int) -> None:

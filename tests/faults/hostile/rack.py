@@ -16,7 +16,8 @@ from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.spec import StorageSpec
-from tests.faults.hostile import facts, stage
+from tests.faults.evidence import facts
+from tests.faults.hostile import stage
 from tests.faults.hostile.field import NAME, NAMESPACE, REQUESTED
 
 ROLES: Final = (Role.STORAGE, Role.QUARANTINE)

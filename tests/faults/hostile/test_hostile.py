@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.faults.hostile import facts
+from tests.faults.evidence import facts
 from tests.faults.hostile.outside import Outside
 from tests.faults.hostile.part import Crew, Process, Tally, WorkerDiedError
 from tests.faults.hostile.plan import Node, Plan, draw_plan, every, smaller, with_kinds

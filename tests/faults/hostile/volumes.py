@@ -9,7 +9,7 @@ from typing import Final
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import MetricsStorageError, VolumeError, VolumeFullError
 from metrics_storage.model.record import Phase
-from tests.faults.hostile import evidence, facts
+from tests.faults.evidence import against_facts, facts
 from tests.faults.hostile.rack import PRIVATE, ROLES, TROUBLES, Rack
 
 STEPS: Final = ("ensure", "measure", "latch", "snapshot", "archive", "remove", "forget")
@@ -174,7 +174,7 @@ def _finish(report: Report, rack: Rack, source: facts.Facts) -> None:
     if record.phase is not Phase.VERIFIED or rack.source() != source:
         report.problems.append(f"is {record.phase} afterwards, or the source changed")
     newest = rack.archives()[-1]
-    found = evidence.read(newest, evidence.manifest_of(newest), ())
-    report.problems += found.problems + evidence.compare(found, source)
+    found = against_facts.read(newest)
+    report.problems += found.problems + against_facts.compare(found, source)
     if rack.engine.remove(rack.identity).phase is not Phase.GONE or rack.source():
         report.problems.append("is not gone at the end")

@@ -1,23 +1,15 @@
-"""Whether an archive holds a hostile tree exactly, judged without the engine: own reading, and GNU tar.
-
-Beside `evidence`, which reads ordinary archives into memory, this one streams, and understands what the design
-says of deep trees (their content goes on under `<top>~1`): names and depths of the manifest alone decide what an
-entry is, and what GNU tar makes of the archive must be just that.
-"""
+"""An archive of any tree, however deep, with every attribute: its manifest beside the facts, what GNU tar restores."""
 
 import base64
-import hashlib
-import json
 import os
 import subprocess
 import tempfile
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from tests.faults.hostile.facts import ROOT_KEY, Fact, Facts, child_key, differing, take
+from tests.faults.evidence.facts import ROOT_KEY, Fact, Facts, differing, take
+from tests.faults.evidence.reading import Reading, read_manifest, unzipped
 
 _STORED: Final = frozenset({"file", "directory", "symlink", "fifo"})
 _OVERLAP: Final = 128
@@ -26,33 +18,15 @@ _RESTORED_ANEW: Final = frozenset({"inode", "nlink", "parent"})
 _LINE_FIELDS: Final = ("type", "uid", "gid", "mtime_ns", "size", "nlink", "inode")
 
 
-@dataclass(slots=True)
-class Reading:
-    """What an archive and its manifest were found to be."""
-
-    clean: bool = False
-    entries: dict[bytes, dict[str, Any]] = field(default_factory=dict)
-    """Key of the entry to its line."""
-    paths: dict[bytes, bytes] = field(default_factory=dict)
-    """Path in the archive to the key of the entry stored there."""
-    problems: list[str] = field(default_factory=list)
-
-
-def manifest_of(archive: Path) -> Path:
-    """The manifest beside an archive."""
-    return archive.with_name(archive.name.removesuffix(".tar.gz") + ".manifest.jsonl")
-
-
-def read(archive: Path, manifest: Path, forbidden: tuple[bytes, ...]) -> Reading:
-    """Read both completely; `forbidden` is what must not occur in what was archived."""
-    found = Reading()
-    whole = hashlib.sha256()
+def read(archive: Path, forbidden: tuple[bytes, ...] = ()) -> Reading:
+    """Read an archive and its manifest completely; `forbidden` is what must not occur in what was archived."""
+    found = Reading(archive)
     tail = b""
-    for piece in _unzipped(archive, whole, found):
+    for piece in unzipped(found):
         tail += piece
         found.problems += [f"{token!r} is in the archive" for token in forbidden if token in tail]
         tail = tail[-_OVERLAP:]
-    _read_manifest(manifest, found, whole.hexdigest())
+    read_manifest(found)
     return found
 
 
@@ -86,60 +60,6 @@ def diff(archive: Path, top: Path) -> list[str]:
     """What GNU tar says of the archive beside the directory that it was made of (or a copy), called `top`."""
     done = subprocess.run([*_TAR, "--compare", "-zf", archive, "-C", top.parent], capture_output=True, check=False)
     return [f"GNU tar --compare: {done.stdout + done.stderr!r:.500}"] if done.returncode else []
-
-
-def _unzipped(archive: Path, whole: "hashlib._Hash", found: Reading) -> Iterator[bytes]:
-    stream = zlib.decompressobj(31)
-    with open(archive, "rb") as file:
-        while raw := file.read(1 << 18):
-            whole.update(raw)
-            while raw and not stream.eof:
-                yield stream.decompress(raw, 1 << 20)
-                raw = stream.unconsumed_tail
-    if not stream.eof or stream.unused_data:
-        found.problems.append("not exactly one gzip member")
-
-
-def _read_manifest(manifest: Path, found: Reading, archive_sha256: str) -> None:
-    lines = hashlib.sha256()
-    keys: list[bytes] = []
-    count = 0
-    with open(manifest, "rb") as file:
-        header = json.loads(raw := file.readline())
-        trailer = None
-        for following in file:
-            lines.update(raw)
-            raw = following
-            line = json.loads(raw)
-            if line["record"] == "trailer":
-                trailer = line
-                continue
-            count += 1
-            _place(found, keys, line)
-    expected = {"archive_sha256": archive_sha256, "lines_sha256": lines.hexdigest(), "entries": count}
-    if header["record"] != "header" or trailer is None:
-        found.problems.append("the manifest has no header or no trailer")
-        return
-    found.clean = trailer["clean"]
-    found.problems += [
-        f"trailer has {name} {trailer[name]}, not {value}" for name, value in expected.items() if trailer[name] != value
-    ]
-
-
-def _place(found: Reading, keys: list[bytes], line: dict[str, Any]) -> None:
-    """Find out which entry a line is about, from its depth and its name."""
-    path, depth = base64.b64decode(line["path"]), line["depth"]
-    if depth > len(keys):
-        found.problems.append(f"{line['shown']} has depth {depth}, but there is no such directory")
-        return
-    key = child_key(keys[depth - 1], path.rpartition(b"/")[2]) if depth else ROOT_KEY
-    del keys[depth:]
-    keys.append(key)
-    if key in found.entries or path in found.paths:
-        found.problems.append(f"{line['shown']} is there twice")
-    found.entries[key] = line
-    if line["stored"]:
-        found.paths[path] = key
 
 
 def _compare_line(fact: Fact, line: dict[str, Any]) -> list[str]:

@@ -1,26 +1,19 @@
-"""Reading an archive with nothing of the engine: zlib, tarfile, own hashes and, on request, GNU tar.
-
-Says what is wrong with an archive and its manifest, and what they differ in from a directory's snapshot.
-"""
+"""An archive of an ordinary tree, read into memory by tarfile and on request by GNU tar, and what it should hold."""
 
 import base64
 import hashlib
 import io
-import json
 import subprocess
 import tarfile
 import tempfile
-import zlib
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from tests.faults.snapshot import Item, Snapshot, differences, take
+from tests.faults.evidence.reading import Reading, read_manifest, unzipped
+from tests.faults.evidence.snapshot import Item, Snapshot, differences, take
 
-MANIFEST: Final = ".manifest.jsonl"
-ARCHIVE: Final = ".tar.gz"
-_GZIP: Final = 31
 _NEVER_STORED: Final = frozenset({"socket", "block", "character"})
 _KINDS: Final = {
     tarfile.REGTYPE: "file",
@@ -32,38 +25,27 @@ _KINDS: Final = {
 
 
 @dataclass(slots=True)
-class Evidence:
-    """What an archive was found to be; `problems` is empty where archive and manifest are sound and agree."""
+class Evidence(Reading):
+    """What an archive of an ordinary tree was found to be."""
 
-    path: Path
-    sha256: str = ""
-    manifest_sha256: str = ""
-    clean: bool = False
     members: Snapshot = field(default_factory=dict)
     lines: dict[str, dict[str, Any]] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-
-
-def manifest_of(archive: Path) -> Path:
-    """The manifest that belongs beside an archive."""
-    return archive.with_name(archive.name.removesuffix(ARCHIVE) + MANIFEST)
+    """Path, as in `members`, to line of the manifest."""
 
 
 def read(archive: Path) -> Evidence:
     """Read an archive and its manifest completely."""
     found = Evidence(archive)
-    data = archive.read_bytes()
-    found.sha256 = hashlib.sha256(data).hexdigest()
+    tar = b"".join(unzipped(found))
     try:
-        found.members = _members(data, found.problems)
-    except (tarfile.TarError, zlib.error, ValueError, EOFError) as exc:
+        found.members = _members(tar, found.problems)
+    except (tarfile.TarError, ValueError, EOFError) as exc:
         found.problems.append(f"not a sound archive: {exc}")
-    try:
-        _read_manifest(manifest_of(archive).read_bytes(), found)
-    except FileNotFoundError:
-        found.problems.append("has no manifest")
-    except (ValueError, KeyError, TypeError) as exc:
-        found.problems.append(f"its manifest is malformed: {exc!r}")
+    read_manifest(found)
+    found.lines = {_path(base64.b64decode(line["path"])): line for line in found.entries.values()}
+    stored = {path for path, line in found.lines.items() if line["stored"]}
+    if found.lines and stored != found.members.keys():
+        found.problems.append(f"manifest and archive differ in {sorted(stored ^ found.members.keys())!a}")
     return found
 
 
@@ -100,11 +82,7 @@ def _without(items: Snapshot, lost: frozenset[str]) -> Snapshot:
     return {path: item for path, item in items.items() if path not in lost}
 
 
-def _members(data: bytes, problems: list[str]) -> Snapshot:
-    stream = zlib.decompressobj(_GZIP)
-    raw = stream.decompress(data)
-    if not stream.eof or stream.unused_data:
-        problems.append("cut off" if not stream.eof else "bytes follow the gzip member")
+def _members(raw: bytes, problems: list[str]) -> Snapshot:
     members: Snapshot = {}
     with tarfile.open(fileobj=io.BytesIO(raw), encoding="utf-8", errors="surrogateescape") as tar:
         for info in tar:
@@ -136,32 +114,8 @@ def _item(tar: tarfile.TarFile, info: tarfile.TarInfo, members: Snapshot) -> Ite
     return Item(kind, info.mode, info.uid, info.gid, mtime, size, 0, 0, content)
 
 
-def _read_manifest(data: bytes, found: Evidence) -> None:
-    found.manifest_sha256 = hashlib.sha256(data).hexdigest()
-    *lines, last = data.splitlines(keepends=True)
-    header, trailer = json.loads(lines[0]), json.loads(last)
-    if header["record"] != "header" or trailer["record"] != "trailer" or not last.endswith(b"\n"):
-        raise ValueError("header or trailer is missing")
-    for line in lines[1:]:
-        entry = json.loads(line)
-        path = base64.b64decode(entry["path"]).decode(errors="surrogateescape").partition("/")[2] or "."
-        if path in found.lines or entry["record"] != "entry":
-            found.problems.append(f"manifest has {path!a} twice or in an odd place")
-        found.lines[path] = entry
-    found.clean = trailer["clean"]
-    expected = {
-        "archive_sha256": found.sha256,
-        "lines_sha256": hashlib.sha256(b"".join(lines)).hexdigest(),
-        "entries": len(found.lines),
-    }
-    found.problems += [
-        f"trailer says {name} {trailer[name]!r}, it is {value!r}"
-        for name, value in expected.items()
-        if trailer[name] != value
-    ]
-    stored = {path for path, entry in found.lines.items() if entry["stored"]}
-    if stored != found.members.keys():
-        found.problems.append(f"manifest and archive differ in {sorted(stored ^ found.members.keys())!a}")
+def _path(path: bytes) -> str:
+    return path.decode(errors="surrogateescape").partition("/")[2] or "."
 
 
 def _compare_line(path: str, item: Item, line: dict[str, Any], *, lost: bool) -> list[str]:
