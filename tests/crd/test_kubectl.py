@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import pytest
 
-from tests.e2e.install import wait_established
 from tools.cluster.handle import Cluster
+from tools.installation.definition import wait_established
 
 DEFINITION: Final = Path(__file__).parents[2] / "crds" / "metricsstorage.yaml"
 NAMESPACE: Final = "definition-seen-by-kubectl"

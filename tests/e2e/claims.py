@@ -2,7 +2,7 @@
 
 import json
 
-from tests.e2e.runners import Runners
+from tools.installation.runners import Runners
 
 
 def hold_claim(runners: Runners, name: str, *, held: bool) -> None:

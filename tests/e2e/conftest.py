@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.install import install
-from tests.e2e.operator_process import OperatorProcess
-from tests.e2e.runners import Runners
-from tests.waiting import eventually
 from tools.cluster import Cluster
+from tools.installation.definition import install
+from tools.installation.process import OperatorProcess
+from tools.installation.runners import Runners
+from tools.waiting import eventually
 
 _numbers = itertools.count(1)
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.e2e.operator_process import OperatorProcess
-from tests.e2e.runners import Object, Runners
-from tests.waiting import eventually
 from tools.cluster import Cluster
 from tools.cluster.api import Endpoint
+from tools.installation.process import OperatorProcess
+from tools.installation.runners import Object, Runners
+from tools.waiting import eventually
 
 EVIDENCE = "pre-job-metrics.json"
 """The file that every runner here leaves behind; each with another content."""

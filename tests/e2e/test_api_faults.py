@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.claims import hold_claim
-from tests.e2e.install import install
-from tests.e2e.operator_process import OperatorProcess
-from tests.e2e.runners import Runners
 from tests.e2e.tenant import Account, fate, leave_evidence, provisioned, tenant
-from tests.waiting import eventually
 from tools.cluster import Cluster
 from tools.cluster.local import LocalCluster
+from tools.installation.definition import install
+from tools.installation.process import OperatorProcess
+from tools.installation.runners import Runners
+from tools.waiting import eventually
 
 SERVER = "kube-apiserver"
 DEFINITION = "metricsstorages.metricsstorage.dev"

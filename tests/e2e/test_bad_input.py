@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from metrics_storage.cli.main import main
-from tests.e2e.operator_process import OperatorProcess
-from tests.e2e.runners import Object, Runners, condition
-from tests.waiting import eventually
+from tools.installation.process import OperatorProcess
+from tools.installation.runners import Object, Runners, condition
+from tools.waiting import eventually
 
 
 def test_an_owner_that_nobody_knows_is_invalid_and_touches_nothing(runners: Runners, operator: OperatorProcess) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.operator_process import OperatorProcess
-from tests.e2e.runners import Runners, condition
-from tests.waiting import eventually
 from tools.cluster import Cluster
+from tools.installation.process import OperatorProcess
+from tools.installation.runners import Runners, condition
+from tools.waiting import eventually
 
 MANY = 200
 KILLS = 20

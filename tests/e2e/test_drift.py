@@ -5,9 +5,9 @@ import shutil
 import subprocess
 import sys
 
-from tests.e2e.operator_process import OperatorProcess
-from tests.e2e.runners import Runners, condition
-from tests.waiting import eventually
+from tools.installation.process import OperatorProcess
+from tools.installation.runners import Runners, condition
+from tools.waiting import eventually
 
 
 def test_a_removed_claim_is_made_anew_and_bound(runners: Runners) -> None:

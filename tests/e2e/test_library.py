@@ -14,9 +14,9 @@ from metrics_storage.storage import (
     StorageManager,
 )
 from tests.contract.suite import StorageManagerContract, archives, names
-from tests.e2e.operator_process import OperatorProcess
-from tests.e2e.runners import Runners
 from tools.cluster import Cluster
+from tools.installation.process import OperatorProcess
+from tools.installation.runners import Runners
 
 
 @pytest.fixture

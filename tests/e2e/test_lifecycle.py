@@ -2,8 +2,8 @@
 
 import stat
 
-from tests.e2e.operator_process import NODE, OperatorProcess
-from tests.e2e.runners import Runners
+from tools.installation.process import NODE, OperatorProcess
+from tools.installation.runners import Runners
 
 
 def test_an_empty_spec_gives_a_directory_a_bound_claim_and_a_volume_on_the_node(runners: Runners) -> None:

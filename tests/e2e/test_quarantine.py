@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 
 from tests.e2e.claims import hold_claim
-from tests.e2e.operator_process import OperatorProcess
-from tests.e2e.runners import Object, Runners, condition
-from tests.waiting import eventually
+from tools.installation.process import OperatorProcess
+from tools.installation.runners import Object, Runners, condition
+from tools.waiting import eventually
 
 QUARANTINE = {"metricsstorage.dev/quarantine": "not JSON"}
 

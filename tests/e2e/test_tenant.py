@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.claims import hold_claim
-from tests.e2e.operator_process import OperatorProcess
-from tests.e2e.runners import Object, Runners, condition
 from tests.e2e.tenant import Account, account, fate, leave_evidence, provisioned, reported, tenant, together
-from tests.waiting import eventually
 from tools.cluster import Cluster
+from tools.installation.process import OperatorProcess
+from tools.installation.runners import Object, Runners, condition
+from tools.waiting import eventually
 
 QUARANTINE = "metricsstorage.dev/quarantine"
 KOPF = "kopf.metricsstorage.dev"

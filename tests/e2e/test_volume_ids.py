@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.operator_process import OperatorProcess
-from tests.waiting import eventually
 from tools.cluster import Cluster
+from tools.installation.process import OperatorProcess
+from tools.waiting import eventually
 
 IDS = "metrics-storage-volume-ids"
 

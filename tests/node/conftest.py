@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.runners import Runners
 from tests.node.images import load, load_runner
-from tests.node.operator import USER, Operator
 from tests.node.rights import AuditLog, write_policy
-from tests.waiting import eventually
 from tools.cluster import Cluster
 from tools.cluster.control_plane import Flags
 from tools.cluster.nodes.commands import obstacle
 from tools.cluster.plugin import choice_of, starting, tell, wish_of
 from tools.cluster.session import open_cluster
 from tools.image import BuiltImage, ensure_image
+from tools.installation.deployment import USER, Operator
+from tools.installation.runners import Runners
+from tools.waiting import eventually
 
 _ORDER = (
     "test_cable",

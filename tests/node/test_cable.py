@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.waiting import eventually
 from tools.cluster.nodes.commands import has_own_network, run
 from tools.cluster.nodes.fabric import Fabric
+from tools.waiting import eventually
 
 CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=10)"
 

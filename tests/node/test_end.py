@@ -11,11 +11,11 @@ from typing import Final
 
 import pytest
 
-from tests.node.operator import ROOT
-from tests.waiting import eventually
 from tools.cluster import Cluster
 from tools.cluster.local import LocalCluster, sweep_sessions
 from tools.cluster.nodes.commands import run
+from tools.installation.deployment import ROOT
+from tools.waiting import eventually
 
 _RUN: Final = """\
 import sys

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.runners import Runners
-from tests.node.operator import Operator
-from tests.node.pods import WRITE_AND_END, start, wait_phase
-from tests.waiting import eventually
 from tools.cluster import Cluster
 from tools.cluster.local import LocalCluster
+from tools.installation.deployment import Operator
+from tools.installation.pods import WRITE_AND_END, start, wait_phase
+from tools.installation.runners import Runners
+from tools.waiting import eventually
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
 import json
 
-from tests.node.operator import NAMESPACE, QUARANTINE, STORAGE, Operator
 from tools.cluster import Cluster
 from tools.image import BuiltImage
+from tools.installation.deployment import NAMESPACE, QUARANTINE, STORAGE, Operator
 
 _CAPABILITIES = {"CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "FSETID": 4}
 """Numbers from capabilities(7)."""

@@ -3,10 +3,10 @@
 from collections import Counter
 from typing import Final
 
-from tests.e2e.runners import Runners
-from tests.node.operator import Operator
-from tests.node.pods import WRITE_AND_END, start
-from tests.waiting import eventually
+from tools.installation.deployment import Operator
+from tools.installation.pods import WRITE_AND_END, start
+from tools.installation.runners import Runners
+from tools.waiting import eventually
 
 _RUNNERS: Final = 50
 

@@ -1,10 +1,10 @@
 """A namespace full of runners is deleted while they run."""
 
-from tests.e2e.runners import Runners
-from tests.node.operator import Operator
-from tests.node.pods import WRITE_AND_STAY, phase, start
-from tests.waiting import eventually
 from tools.cluster import Cluster
+from tools.installation.deployment import Operator
+from tools.installation.pods import WRITE_AND_STAY, phase, start
+from tools.installation.runners import Runners
+from tools.waiting import eventually
 
 
 def test_a_namespace_full_of_runners_goes_and_leaves_the_evidence(

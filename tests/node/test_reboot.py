@@ -2,13 +2,13 @@
 
 import pytest
 
-from tests.e2e.runners import Runners
-from tests.node.operator import Operator
-from tests.node.pods import WRITE_AND_END, WRITE_AND_STAY, WRITE_MUCH, phase, run_to_end, start, wait_phase
-from tests.waiting import eventually
 from tools.cluster import Cluster
 from tools.cluster.local import LocalCluster
 from tools.cluster.nodes.node import ClusterNode
+from tools.installation.deployment import Operator
+from tools.installation.pods import WRITE_AND_END, WRITE_AND_STAY, WRITE_MUCH, phase, run_to_end, start, wait_phase
+from tools.installation.runners import Runners
+from tools.waiting import eventually
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from tests.e2e.runners import Runners
-from tests.node.operator import DEPLOYMENT, ROOT, USER, Operator
 from tests.node.rights import AuditLog, granted
-from tests.waiting import eventually
 from tools.cluster import Cluster
 from tools.cluster.handle import find_kubectl
 from tools.cluster.local import LocalCluster
+from tools.installation.deployment import DEPLOYMENT, ROOT, USER, Operator
+from tools.installation.runners import Runners
+from tools.waiting import eventually
 
 _OVERLAY: Final = "overlays/namespaced"
 _ONE: Final = "runners"

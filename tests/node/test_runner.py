@@ -3,10 +3,10 @@
 import json
 from pathlib import PurePosixPath
 
-from tests.e2e.runners import Object, Runners
-from tests.node.operator import QUARANTINE, STORAGE, Operator
-from tests.node.pods import WRITE_AND_END, WRITE_AND_STAY, phase, run_to_end, start, wait_phase
-from tests.waiting import eventually
+from tools.installation.deployment import QUARANTINE, STORAGE, Operator
+from tools.installation.pods import WRITE_AND_END, WRITE_AND_STAY, phase, run_to_end, start, wait_phase
+from tools.installation.runners import Object, Runners
+from tools.waiting import eventually
 
 _READ = "import sys; sys.stdout.write(open(sys.argv[1]).read())"
 _MEMBERS = "import sys, tarfile; print('\\n'.join(tarfile.open(sys.argv[1]).getnames()))"

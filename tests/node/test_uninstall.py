@@ -5,12 +5,12 @@ from typing import Final
 
 import pytest
 
-from tests.e2e.runners import Runners
-from tests.node.operator import DEPLOYMENT, NAMESPACE, Operator
-from tests.node.pods import WRITE_AND_END, start, wait_phase
-from tests.waiting import eventually
 from tools.cluster import Cluster
 from tools.cluster.local import LocalCluster
+from tools.installation.deployment import DEPLOYMENT, NAMESPACE, Operator
+from tools.installation.pods import WRITE_AND_END, start, wait_phase
+from tools.installation.runners import Runners
+from tools.waiting import eventually
 
 _OURS: Final = (
     "crd/metricsstorages.metricsstorage.dev",

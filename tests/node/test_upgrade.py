@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.runners import Runners
 from tests.node.images import load
-from tests.node.operator import QUARANTINE, Operator
-from tests.node.pods import MUCH, WRITE_MUCH, start, wait_phase
-from tests.waiting import eventually
 from tools.cluster import Cluster
 from tools.image import BuiltImage
 from tools.image.relabel import relabel
+from tools.installation.deployment import QUARANTINE, Operator
+from tools.installation.pods import MUCH, WRITE_MUCH, start, wait_phase
+from tools.installation.runners import Runners
+from tools.waiting import eventually
 
 _TAG = "0.1.1-test"
 

@@ -8,12 +8,12 @@ from typing import Final
 
 import pytest
 
-from tests.e2e.runners import Runners
-from tests.node.operator import ROOT, Operator
-from tests.waiting import eventually
 from tools.cluster import Cluster
 from tools.cluster.handle import find_kubectl
 from tools.cluster.local import LocalCluster
+from tools.installation.deployment import ROOT, Operator
+from tools.installation.runners import Runners
+from tools.waiting import eventually
 
 _MARKER: Final = ".metrics-storage/volume.json"
 

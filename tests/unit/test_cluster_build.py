@@ -13,7 +13,7 @@ import pytest
 
 from tools.cluster import apt, binaries, build
 from tools.cluster.errors import ClusterError
-from tools.cluster.progress import Progress, last_activity, tail
+from tools.cluster.progress import StepLog, last_activity, tail
 from tools.cluster.recipe_control_plane import kubernetes_version
 from tools.cluster.recipe_crd_server import compiler_packages, library_packages
 from tools.cluster.recipe_policy_evaluator import SOURCE
@@ -129,7 +129,7 @@ def test_a_heartbeat_shows_the_package_being_compiled() -> None:
 
 def test_progress_counts_steps_and_repeats_the_newest_line_of_a_slow_command(tmp_path: Path) -> None:
     out = io.StringIO()
-    progress = Progress("job", 2, out=out, heartbeat=0.05)
+    progress = StepLog("job", 2, out=out, heartbeat=0.05)
     progress.step("first")
     # It ends once it has seen its own heartbeat reported; no sleep decides about the outcome.
     flag = tmp_path / "seen"
@@ -143,7 +143,7 @@ def test_progress_counts_steps_and_repeats_the_newest_line_of_a_slow_command(tmp
                 flag.touch()
             return out.write(text)
 
-    progress = Progress("job", 2, out=Seen(), heartbeat=0.05)
+    progress = StepLog("job", 2, out=Seen(), heartbeat=0.05)
     progress.run([sys.executable, "-c", script], log=tmp_path / "log")
     assert "step 1/2: first" in out.getvalue()
     assert "… compiling x" in out.getvalue()
@@ -151,14 +151,14 @@ def test_progress_counts_steps_and_repeats_the_newest_line_of_a_slow_command(tmp
 
 
 def test_a_failed_command_shows_the_end_of_its_log(tmp_path: Path) -> None:
-    progress = Progress("job", 1, out=io.StringIO())
+    progress = StepLog("job", 1, out=io.StringIO())
     with pytest.raises(ClusterError, match=r"(?s)failed with status 3.*the reason"):
         progress.run([sys.executable, "-c", "import sys; print('the reason'); sys.exit(3)"], log=tmp_path / "log")
 
 
 def test_a_command_that_is_not_installed_is_named(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match="no program 'no-such-program'"):
-        Progress("job", 1, out=io.StringIO()).run(["no-such-program"], log=tmp_path / "log")
+        StepLog("job", 1, out=io.StringIO()).run(["no-such-program"], log=tmp_path / "log")
 
 
 def test_the_end_of_a_log_begins_with_the_error_that_pages_of_usage_follow(tmp_path: Path) -> None:
@@ -179,11 +179,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "metrics-storage"
 
 
-def recipe(monkeypatch: pytest.MonkeyPatch, make: Callable[[Path, Path, Progress, Path], str]) -> None:
+def recipe(monkeypatch: pytest.MonkeyPatch, make: Callable[[Path, Path, StepLog, Path], str]) -> None:
     monkeypatch.setitem(build.RECIPES, "thing", build.Recipe("thing-r1", 1, ("program",), make))
 
 
-def make_program(work: Path, out: Path, progress: Progress, log: Path) -> str:
+def make_program(work: Path, out: Path, progress: StepLog, log: Path) -> str:
     (out / "program").write_text("")
     (out / "program").chmod(0o755)
     return "1.2.3"
@@ -191,25 +191,25 @@ def make_program(work: Path, out: Path, progress: Progress, log: Path) -> str:
 
 def test_a_build_is_cached_by_version_and_taken_from_there(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe(monkeypatch, make_program)
-    first = build.ensure("thing", out=Progress("thing", 1, out=io.StringIO()))
+    first = build.ensure("thing", out=StepLog("thing", 1, out=io.StringIO()))
     assert first == cache / f"thing-r1-1.2.3-{os.uname().machine}"
     recipe(monkeypatch, lambda *_: pytest.fail("built again"))
     assert build.ensure("thing") == first
 
 
 def test_an_unfinished_build_is_never_taken_for_a_finished_one(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(work: Path, out: Path, progress: Progress, log: Path) -> str:
+    def interrupted(work: Path, out: Path, progress: StepLog, log: Path) -> str:
         make_program(work, out, progress, log)
         raise KeyboardInterrupt
 
     recipe(monkeypatch, interrupted)
     with pytest.raises(KeyboardInterrupt):
-        build.ensure("thing", out=Progress("thing", 1, out=io.StringIO()))
+        build.ensure("thing", out=StepLog("thing", 1, out=io.StringIO()))
     assert binaries.cached("thing-r1") is None
     (cache / "building-thing-r1" / "out").mkdir(parents=True)  # as after SIGKILL
     assert binaries.cached("thing-r1") is None
     recipe(monkeypatch, make_program)
-    assert build.ensure("thing", out=Progress("thing", 1, out=io.StringIO())) == binaries.cached("thing-r1")
+    assert build.ensure("thing", out=StepLog("thing", 1, out=io.StringIO())) == binaries.cached("thing-r1")
 
 
 def test_a_second_builder_waits_for_the_first_and_says_so(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,14 +228,14 @@ def test_a_second_builder_waits_for_the_first_and_says_so(cache: Path, monkeypat
                 first.close()
             return len(text)
 
-    build.ensure("thing", out=Progress("thing", 1, out=Told()))
+    build.ensure("thing", out=StepLog("thing", 1, out=Told()))
     assert "waiting for another build (process 4711)" in told[0]
 
 
 def test_a_build_that_lacks_a_program_fails(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe(monkeypatch, lambda *_: "1.0.0")
     with pytest.raises(ClusterError, match="the build made no program"):
-        build.ensure("thing", out=Progress("thing", 1, out=io.StringIO()))
+        build.ensure("thing", out=StepLog("thing", 1, out=io.StringIO()))
     assert binaries.cached("thing-r1") is None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tools.cluster.progress import Progress
+from tools.cluster.progress import StepLog
 from tools.image import pip_settings
 from tools.image.builders import Order, build, choose
 from tools.image.contents import Contents, read_contents
@@ -69,7 +69,7 @@ def test_what_must_not_be_in_an_image_is_found(files: dict[str, int], config: di
     assert fault in found
 
 
-class Commands(Progress):
+class Commands(StepLog):
     """Notes commands in place of running them."""
 
     def __init__(self) -> None:

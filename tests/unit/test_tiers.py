@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.waiting import eventually
+from tools.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 MAKEFILE = """

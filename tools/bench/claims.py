@@ -18,10 +18,10 @@ from metrics_storage.kube.resources import CLAIMS, STORAGES, VOLUMES, Resource
 from metrics_storage.kube.volume_source import VolumeTemplate
 from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.spec import StorageSpec
-from tests.e2e.install import install
-from tests.e2e.operator_process import OperatorProcess
-from tests.waiting import eventually
 from tools.cluster import Cluster, session_cluster
+from tools.installation.definition import install
+from tools.installation.process import OperatorProcess
+from tools.waiting import eventually
 
 T = TypeVar("T")
 

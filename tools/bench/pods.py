@@ -15,12 +15,12 @@ from typing import Any, Final
 from kubernetes import client, config, watch
 from urllib3.exceptions import HTTPError
 
-from tests.e2e.runners import Runners
-from tests.node.operator import Operator
-from tests.node.pods import METRICS, objects, wait_phase
 from tools.cluster import session_cluster
 from tools.cluster.local import LocalCluster
 from tools.image import ensure_image
+from tools.installation.deployment import Operator
+from tools.installation.pods import METRICS, objects, wait_phase
+from tools.installation.runners import Runners
 
 _NAMESPACE: Final = "bench"
 _FIRST: Final = "first"

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tools.cluster.errors import ClusterError
-from tools.cluster.progress import Progress
+from tools.cluster.progress import StepLog
 
 __all__ = ["PrivateApt", "Source", "debian_sources", "package_names", "parse_sources", "render", "system_mirror"]
 
@@ -86,7 +86,7 @@ class PrivateApt:
     `installed` tells whether dependencies count as satisfied by what the system has installed.
     """
 
-    def __init__(self, root: Path, sources: str, progress: Progress, log: Path, *, installed: bool) -> None:
+    def __init__(self, root: Path, sources: str, progress: StepLog, log: Path, *, installed: bool) -> None:
         self._progress = progress
         self._log = log
         root.mkdir(parents=True)
@@ -113,7 +113,7 @@ class PrivateApt:
 
     @classmethod
     def from_system(
-        cls, root: Path, progress: Progress, log: Path, *, types: str = "deb", suite: str | None = None
+        cls, root: Path, progress: StepLog, log: Path, *, types: str = "deb", suite: str | None = None
     ) -> PrivateApt:
         """The system's Debian sources, with other types (e.g. "deb deb-src") or another suite.
 

@@ -33,7 +33,7 @@ from tools.cluster.binaries import (
     cached,
 )
 from tools.cluster.errors import ClusterError
-from tools.cluster.progress import Progress
+from tools.cluster.progress import StepLog
 
 __all__ = ["RECIPES", "Recipe", "ensure"]
 
@@ -51,7 +51,7 @@ class Recipe:
     name: str
     steps: int
     files: tuple[str, ...]
-    make: Callable[[Path, Path, Progress, Path], str]
+    make: Callable[[Path, Path, StepLog, Path], str]
 
 
 RECIPES = {
@@ -70,7 +70,7 @@ RECIPES = {
 }
 
 
-def ensure(what: str, *, again: bool = False, out: Progress | None = None) -> Path:
+def ensure(what: str, *, again: bool = False, out: StepLog | None = None) -> Path:
     """The folder with the programs of a recipe, built now unless cached (`again`: built in any case).
 
     Raises ClusterError when a step fails; nothing unfinished is ever returned or left.
@@ -78,7 +78,7 @@ def ensure(what: str, *, again: bool = False, out: Progress | None = None) -> Pa
     recipe = RECIPES[what]
     if not again and (found := cached(recipe.name)):
         return found
-    progress = out or Progress(what, recipe.steps)
+    progress = out or StepLog(what, recipe.steps)
     with _alone(progress):
         # Another builder may have finished while this one waited.
         if not again and (found := cached(recipe.name)):
@@ -86,7 +86,7 @@ def ensure(what: str, *, again: bool = False, out: Progress | None = None) -> Pa
         return _build(recipe, progress)
 
 
-def _build(recipe: Recipe, progress: Progress) -> Path:
+def _build(recipe: Recipe, progress: StepLog) -> Path:
     cache = cache_directory()
     for left in cache.glob("building-*"):
         # Of an interrupted build: this one holds the lock.
@@ -117,7 +117,7 @@ def _build(recipe: Recipe, progress: Progress) -> Path:
 
 
 @contextlib.contextmanager
-def _alone(progress: Progress) -> Iterator[None]:
+def _alone(progress: StepLog) -> Iterator[None]:
     """Hold the cache's lock, saying so while another builder holds it."""
     cache = cache_directory()
     cache.mkdir(parents=True, exist_ok=True)

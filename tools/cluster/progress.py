@@ -17,7 +17,7 @@ from typing import TextIO
 from tools.cluster.errors import ClusterError
 from tools.cluster.processes import die_with_parent
 
-__all__ = ["Progress", "last_activity", "tail"]
+__all__ = ["StepLog", "last_activity", "tail"]
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _FATAL = re.compile(r"^(Error:|F\d{4} |panic:|fatal error:)")
@@ -47,7 +47,7 @@ def last_activity(output: str, width: int = 90) -> str:
     return "(no output yet)"
 
 
-class Progress:
+class StepLog:
     """Reports one job of `total` steps to `out` (standard error unless given).
 
     `heartbeat` is the number of seconds of silence after which a running command is reported again.

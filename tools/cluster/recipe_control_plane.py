@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tools.cluster.apt import PrivateApt
 from tools.cluster.errors import ClusterError
-from tools.cluster.progress import Progress
+from tools.cluster.progress import StepLog
 
 __all__ = ["PROGRAMS", "STEPS", "kubernetes_version", "make"]
 
@@ -25,7 +25,7 @@ _TOOLS = ("golang-go", "make", "rsync", "jq", "dpkg-dev")
 _REFLECT2 = "github.com/modern-go/reflect2"
 
 
-def make(work: Path, out: Path, progress: Progress, log: Path) -> str:
+def make(work: Path, out: Path, progress: StepLog, log: Path) -> str:
     """Fill `out` with PROGRAMS; returns the Kubernetes version. Takes minutes and 3 GB in `work`."""
     progress.step("reading Debian's package lists")
     apt = PrivateApt.from_system(work / "apt", progress, log, types="deb deb-src")
@@ -70,7 +70,7 @@ def _replace_reflect2(tree: Path, packages: Path) -> None:
         shutil.copy2(new, vendored / new.name)
 
 
-def _compile(tree: Path, progress: Progress, log: Path) -> None:
+def _compile(tree: Path, progress: StepLog, log: Path) -> None:
     # The makefiles of this version expect the tree inside a GOPATH, as Debian's own rules arrange it.
     gopath = tree / ".go"
     inside = gopath / "src/k8s.io"

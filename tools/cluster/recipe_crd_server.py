@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tools.cluster.apt import PrivateApt
 from tools.cluster.errors import ClusterError
-from tools.cluster.progress import Progress
+from tools.cluster.progress import StepLog
 
 __all__ = ["PROGRAMS", "STEPS", "GoTree", "compiler_packages", "library_packages", "make", "unpack"]
 
@@ -33,7 +33,7 @@ class GoTree:
     environment: dict[str, str]
     version: str
 
-    def build(self, package: str, program: Path, progress: Progress, log: Path) -> None:
+    def build(self, package: str, program: Path, progress: StepLog, log: Path) -> None:
         """Compile a package, or a folder by its path, into `program`."""
         progress.run(
             [str(self.goroot / "bin/go"), "build", "-v", "-ldflags=-s -w", "-o", str(program), package],
@@ -43,7 +43,7 @@ class GoTree:
         )
 
 
-def make(work: Path, out: Path, progress: Progress, log: Path) -> str:
+def make(work: Path, out: Path, progress: StepLog, log: Path) -> str:
     """Fill `out` with PROGRAMS; returns the version. Takes minutes and 4 GB in `work`."""
     tree = unpack(work, progress, log)
     progress.step(f"compiling apiextensions-apiserver {tree.version}; this takes some minutes")
@@ -52,7 +52,7 @@ def make(work: Path, out: Path, progress: Progress, log: Path) -> str:
     return tree.version
 
 
-def unpack(work: Path, progress: Progress, log: Path) -> GoTree:
+def unpack(work: Path, progress: StepLog, log: Path) -> GoTree:
     """Fetch and unpack libraries and compiler below `work`; three steps."""
     progress.step("reading the package lists of Debian unstable")
     apt = PrivateApt.from_system(work / "apt", progress, log, suite="unstable")

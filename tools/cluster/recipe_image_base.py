@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from tools.cluster.apt import PrivateApt, system_mirror
-from tools.cluster.progress import Progress
+from tools.cluster.progress import StepLog
 
 __all__ = ["FILES", "STEPS", "make"]
 
@@ -28,7 +28,7 @@ _NOT_NEEDED = (
 )
 
 
-def make(work: Path, out: Path, progress: Progress, log: Path) -> str:
+def make(work: Path, out: Path, progress: StepLog, log: Path) -> str:
     """Fill `out` with FILES, a root file system; returns its Debian's code name. Takes a minute and root."""
     mirror, codename = system_mirror()
     progress.step("looking for debootstrap")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tools.cluster.apt import PrivateApt, system_mirror
 from tools.cluster.errors import ClusterError
-from tools.cluster.progress import Progress
+from tools.cluster.progress import StepLog
 
 __all__ = ["PROGRAMS", "STEPS", "make"]
 
@@ -27,7 +27,7 @@ _PACKAGES = {
 PROGRAMS = tuple(Path(path).name for paths in _PACKAGES.values() for path in paths)
 
 
-def make(work: Path, out: Path, progress: Progress, log: Path) -> str:
+def make(work: Path, out: Path, progress: StepLog, log: Path) -> str:
     """Fill `out` with PROGRAMS; returns the code name of the Debian that they are of. Takes seconds."""
     _, codename = system_mirror()
     progress.step("reading the system's package lists")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tools.cluster import recipe_crd_server
-from tools.cluster.progress import Progress
+from tools.cluster.progress import StepLog
 
 __all__ = ["PROGRAMS", "SOURCE", "STEPS", "make"]
 
@@ -19,7 +19,7 @@ PROGRAMS = ("policy-evaluator",)
 SOURCE = Path(__file__).with_name("policy_evaluator") / "main.go"
 
 
-def make(work: Path, out: Path, progress: Progress, log: Path) -> str:
+def make(work: Path, out: Path, progress: StepLog, log: Path) -> str:
     """Fill `out` with PROGRAMS; returns the libraries' version. Takes minutes and 4 GB in `work`."""
     tree = recipe_crd_server.unpack(work, progress, log)
     progress.step(f"compiling the policy evaluator with k8s.io/apiserver {tree.version}; this takes some minutes")

@@ -11,12 +11,12 @@ import re
 from typing import Any
 
 from metrics_storage.constants import FINALIZER, UID_LABEL
-from tests.e2e.install import wait_established
 from tools.demo.errors import DemoError
 from tools.demo.evidence import show_archive
 from tools.demo.pictures import FIND, draw
 from tools.demo.runners import CUSTOM, MINIMAL, SCRIPTS
 from tools.demo.shell import NAMESPACE, Shell, Site, absent, get, until
+from tools.installation.definition import wait_established
 
 __all__ = ["STEPS", "Story"]
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from tools.cluster.binaries import cache_directory
 from tools.cluster.build import ensure
-from tools.cluster.progress import Progress
+from tools.cluster.progress import StepLog
 from tools.image import builders, pip_settings
 from tools.image.builders import ROOT, Order
 from tools.image.contents import Contents, read_contents
@@ -72,7 +72,7 @@ def ensure_image(*, builder: str | None = None, base: str = "auto", again: bool 
 
 def _build(builder: str, base: str, tag: str, archive: Path) -> None:
     source: str | Path = ensure("image-base") / "base.tar" if base == "debian" else base
-    progress = Progress("image", 1)
+    progress = StepLog("image", 1)
     log = cache_directory() / "image.log"
     log.unlink(missing_ok=True)
     progress.step(f"building {tag} with {builder}; log: {log}")

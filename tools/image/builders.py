@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tools.cluster.apt import PrivateApt
-from tools.cluster.progress import Progress
+from tools.cluster.progress import StepLog
 from tools.image.errors import ImageError
 from tools.image.relabel import relabel
 
@@ -44,7 +44,7 @@ def choose(wish: str | None) -> str:
     return "buildah"
 
 
-def build(builder: str, order: Order, progress: Progress, log: Path) -> None:
+def build(builder: str, order: Order, progress: StepLog, log: Path) -> None:
     """Build the Dockerfile, and write the image to `order.output` as `docker save` writes it.
 
     Raises ClusterError or ImageError, with what the builder said, when it fails.
@@ -55,7 +55,7 @@ def build(builder: str, order: Order, progress: Progress, log: Path) -> None:
         _build_with_engine(builder, order, progress, log)
 
 
-def _build_with_engine(engine: str, order: Order, progress: Progress, log: Path) -> None:
+def _build_with_engine(engine: str, order: Order, progress: StepLog, log: Path) -> None:
     base = order.base
     if isinstance(base, Path):
         progress.run([engine, "import", str(base), _BASE_TAG], log=log)
@@ -69,7 +69,7 @@ def _build_with_engine(engine: str, order: Order, progress: Progress, log: Path)
         saved.unlink()
 
 
-def _build_with_buildah(order: Order, progress: Progress, log: Path) -> None:
+def _build_with_buildah(order: Order, progress: StepLog, log: Path) -> None:
     """In a storage of its own, so that nobody's images are touched and nothing of it stays."""
     _require_buildah(progress, log)
     with tempfile.TemporaryDirectory(prefix="metrics-storage-image-") as directory:
@@ -105,7 +105,7 @@ def _works(command: Sequence[str]) -> bool:
         return False
 
 
-def _require_buildah(progress: Progress, log: Path) -> None:
+def _require_buildah(progress: StepLog, log: Path) -> None:
     if shutil.which("buildah"):
         if "--secret" not in _output(["buildah", "build", "--help"]):
             raise ImageError("this buildah builds without secrets: install 1.23 or newer, docker or podman")

@@ -27,7 +27,7 @@ _WIDE: Final = 100
 """Columns of a terminal from which on there is room for more than a share and the time that is left."""
 
 
-class Progress:
+class ProgressBar:
     """One piece of work. Use as a context manager; call it with bytes and entries done so far."""
 
     def __init__(

@@ -19,7 +19,7 @@ from tests.faults.crash.lives import LIVES
 from tests.faults.crash.supervisor import ROOT, Zygote
 from tests.faults.mutants import trials
 from tests.faults.mutants.mutants import MUTANTS
-from tests.waiting import eventually
+from tools.waiting import eventually
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="owners of files are set, which needs root")
 

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.text import Text
 
-from metrics_storage.cli.progress import Progress
+from metrics_storage.cli.progress import ProgressBar
 from metrics_storage.cli.tables import table
 from metrics_storage.cli.text import shown, shown_path, size
 
@@ -17,7 +17,7 @@ class Terminal(io.StringIO):
 
 def test_progress_appears_as_lines_only_for_long_work() -> None:
     now, stream = [0.0], io.StringIO()
-    with Progress("work", 1024, stream=stream, clock=lambda: now[0]) as progress:
+    with ProgressBar("work", 1024, stream=stream, clock=lambda: now[0]) as progress:
         progress(0, 0)
         assert stream.getvalue() == ""
         now[0] = 60.0
@@ -28,7 +28,7 @@ def test_progress_appears_as_lines_only_for_long_work() -> None:
 @pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["lines", "bar"])
 def test_progress_that_nobody_wants_is_not_shown(stream: io.StringIO) -> None:
     now = [0.0]
-    with Progress("work", 1024, quiet=True, stream=stream, clock=lambda: now[0]) as progress:
+    with ProgressBar("work", 1024, quiet=True, stream=stream, clock=lambda: now[0]) as progress:
         now[0] = 600.0
         progress(512, 3)
     assert stream.getvalue() == ""
@@ -38,7 +38,7 @@ def test_progress_that_nobody_wants_is_not_shown(stream: io.StringIO) -> None:
 def test_progress_is_a_bar_on_a_terminal_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     now, stream = [0.0], Terminal()
-    with Progress("verifying runners/runner-0", 1024, stream=stream, clock=lambda: now[0]) as progress:
+    with ProgressBar("verifying runners/runner-0", 1024, stream=stream, clock=lambda: now[0]) as progress:
         progress(0, 0)
         assert stream.getvalue() == ""
         for now[0], done in ((60.0, 256), (70.0, 384), (80.0, 512)):
@@ -59,7 +59,7 @@ def test_work_goes_on_where_progress_cannot_be_shown(stream: io.StringIO, monkey
 
     monkeypatch.setattr(stream, "write", refuse)
     now = [0.0]
-    with Progress("work", 1024, stream=stream, clock=lambda: now[0]) as progress:
+    with ProgressBar("work", 1024, stream=stream, clock=lambda: now[0]) as progress:
         now[0] = 60.0
         progress(512, 3)
 

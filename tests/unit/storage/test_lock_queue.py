@@ -16,7 +16,7 @@ from metrics_storage.storage import FilesystemStorageManager
 from metrics_storage.storage.lock_queue import turn
 from tests.unit.engine.engines import engine_on
 from tests.unit.storage.local_storages import OWNER
-from tests.waiting import eventually
+from tools.waiting import eventually
 
 _MANY = 12
 

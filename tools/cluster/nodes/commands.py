@@ -82,9 +82,9 @@ def ensure_programs() -> None:
     if not missing:
         return
     from tools.cluster.apt import PrivateApt
-    from tools.cluster.progress import Progress
+    from tools.cluster.progress import StepLog
 
-    progress = Progress("nodes", 1)
+    progress = StepLog("nodes", 1)
     progress.step(f"installing {', '.join(missing)} on this system")
     with tempfile.TemporaryDirectory() as directory:
         apt = PrivateApt.from_system(Path(directory) / "apt", progress, Path(directory) / "apt.log")

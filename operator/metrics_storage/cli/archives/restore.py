@@ -12,7 +12,7 @@ from metrics_storage.cli import options
 from metrics_storage.cli.archives.references import archive_argument, find, opened_archives, total
 from metrics_storage.cli.command import Command
 from metrics_storage.cli.output import note, say
-from metrics_storage.cli.progress import Progress
+from metrics_storage.cli.progress import ProgressBar
 from metrics_storage.cli.text import count, kinds, size
 from metrics_storage.cli.values import Directory
 from metrics_storage.engine.archives.restore.policy import RestoreOptions, Survey
@@ -79,7 +79,7 @@ def restore(
     with opened_archives(quarantine_root, archive) as archives, ExitStack() as stack:
         stored = find(archives, archives.archives(), archive)
         require_free(directory, archives)
-        with Progress(f"verifying {stored.path}", total(archives, stored), quiet=quiet) as progress:
+        with ProgressBar(f"verifying {stored.path}", total(archives, stored), quiet=quiet) as progress:
             restoration = stack.enter_context(Restoration.verified(archives, stored, directory, choices, progress))
         found = restoration.survey
         _print_refusals(found, skip_refused)
@@ -92,7 +92,7 @@ def restore(
         if dry_run:
             _print_plan(f"would restore {stored.path} into {place}", found)
             return 3 if found.refused.count else 0
-        with Progress(f"restoring {stored.path}", found.bytes, quiet=quiet) as progress, _advising(directory):
+        with ProgressBar(f"restoring {stored.path}", found.bytes, quiet=quiet) as progress, _advising(directory):
             result = restoration.restore(progress)
         _print_plan(f"restored {stored.path} into {place}", found)
         _print_surprises(result, found)

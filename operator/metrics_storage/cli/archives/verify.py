@@ -11,7 +11,7 @@ from metrics_storage.cli.archives.references import ARCHIVE_HELP, Filter, find, 
 from metrics_storage.cli.command import Command
 from metrics_storage.cli.options import Output, setting
 from metrics_storage.cli.output import flush, is_terminal, note, say
-from metrics_storage.cli.progress import Progress
+from metrics_storage.cli.progress import ProgressBar
 from metrics_storage.cli.text import count, shown, size
 from metrics_storage.cli.values import Checked, digest
 from metrics_storage.engine.archives.format.verify import VerifiedArchive
@@ -81,7 +81,7 @@ def _verify_one(
 ) -> bool:
     problem, verified = "", None
     try:
-        with Progress(f"verifying {stored.path}", total(store, stored), quiet=quiet) as progress:
+        with ProgressBar(f"verifying {stored.path}", total(store, stored), quiet=quiet) as progress:
             verified = store.verify(stored, progress=progress)
     except ArchiveCorruptError as exc:
         problem = str(exc)

@@ -30,7 +30,7 @@ class Bookkeeping:
     """Everything that kopf keeps about objects."""
 
     def __init__(self) -> None:
-        self.progress = InMemoryProgress()
+        self.progress = InMemoryProgressStorage()
         self.diff_base = InMemoryDiffBase()
 
     def knows(self, uid: str) -> bool:
@@ -43,7 +43,7 @@ class Bookkeeping:
         self.diff_base.forget(uid)
 
 
-class InMemoryProgress(kopf.ProgressStorage):
+class InMemoryProgressStorage(kopf.ProgressStorage):
     """How far handlers came, by the uid of the object."""
 
     def __init__(self) -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from tests.e2e.install import wait_established
-from tests.node.volumes import make_default_class
-from tests.waiting import eventually
 from tools.cluster import Cluster
+from tools.installation.default_class import make_default_class
+from tools.installation.definition import wait_established
+from tools.waiting import eventually
 
 NAMESPACE: Final = "metrics-storage"
 USER: Final = f"system:serviceaccount:{NAMESPACE}:metrics-storage-operator"

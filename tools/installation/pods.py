@@ -2,9 +2,9 @@
 
 from typing import Any, Final
 
-from tests.e2e.runners import Object, Runners
-from tests.waiting import eventually
 from tools.cluster.nodes.images import RUNNER_IMAGE
+from tools.installation.runners import Object, Runners
+from tools.waiting import eventually
 
 METRICS: Final = "/metrics"
 

@@ -10,8 +10,8 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.waiting import eventually
 from tools.cluster.processes import die_with_parent
+from tools.waiting import eventually
 
 NODE = "node-1"
 

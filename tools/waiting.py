@@ -1,4 +1,4 @@
-"""Waiting for conditions with a deadline; no test ever waits for time to pass."""
+"""Waiting for conditions with a deadline; nothing ever waits for time to pass."""
 
 import time
 from collections.abc import Callable

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.waiting import eventually
 from tools.cluster import Cluster
+from tools.waiting import eventually
 
 Object = dict[str, Any]
 

@@ -6,9 +6,9 @@ from subprocess import run
 
 import yaml
 
-from tests.waiting import eventually
 from tools.cluster import Cluster
 from tools.cluster.handle import find_kubectl
+from tools.waiting import eventually
 
 _BASE = Path(__file__).parents[2] / "manifests" / "base"
 _DEFINITION = "metricsstorages.metricsstorage.dev"
