@@ -112,6 +112,7 @@ class ApiServer:
         return self.objects[name]
 
     def _list(self, query: dict[str, list[str]]) -> tuple[int, Object]:
+        assert query.keys() <= {"limit", "continue"}, f"this server knows no {query}"
         start = int(query.get("continue", ["0"])[0])
         end = start + min(self.page_size, int(query["limit"][0]))
         names = sorted(self.objects)
@@ -137,7 +138,9 @@ class ApiServer:
             return 200, found
         given = body["preconditions"]["uid"] if method == "DELETE" else body["metadata"].get("uid")
         if given not in (None, metadata["uid"]):
-            return 409, failure("Conflict", "the uid differs")
+            if method == "DELETE":
+                return 409, failure("Conflict", "the uid in the precondition differs")
+            return 422, failure("Invalid", "metadata.uid: field is immutable")
         if method == "DELETE":
             if "deletionTimestamp" not in metadata:
                 metadata |= {"deletionTimestamp": NOW, "generation": metadata["generation"] + 1}
