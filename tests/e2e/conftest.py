@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.tenant import Account, tenant
 from tools.cluster import Cluster
 from tools.installation.definition import install
 from tools.installation.process import OperatorProcess
@@ -53,3 +54,9 @@ def runners(cluster: Cluster, operator: OperatorProcess, namespace: str) -> Runn
     if not operator.running:
         operator.start()
     return Runners(cluster, namespace)
+
+
+@pytest.fixture
+def attacker(runners: Runners, tmp_path: Path) -> Account:
+    """The tenant of the namespace."""
+    return tenant(runners, tmp_path)

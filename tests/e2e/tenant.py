@@ -16,11 +16,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.e2e.claims import hold_claim
 from tools.cluster import Cluster
 from tools.cluster.api import Endpoint
 from tools.installation.process import OperatorProcess
 from tools.installation.runners import Object, Runners
 from tools.waiting import eventually
+
+QUARANTINE = "metricsstorage.dev/quarantine"
+FLAG: dict[str, str | None] = {QUARANTINE: "flagged"}
+UNFLAG: dict[str, str | None] = {QUARANTINE: None}
+FINALIZER = "metricsstorage.dev/directory"
 
 EVIDENCE = "pre-job-metrics.json"
 """The file that every runner here leaves behind; each with another content."""
@@ -199,3 +205,39 @@ def _endpoint(cluster: Cluster, namespace: str, name: str, directory: Path) -> E
     address = urlsplit(server["server"])
     token = kubeconfig["users"][0]["user"]["token"]
     return Endpoint(address.port or 443, authority, token, address.hostname or "127.0.0.1")
+
+
+def hold(runners: Runners, names: list[str], *, held: bool) -> None:
+    """Hold claims back as running Pods do, or let them go."""
+    with together(4) as threads:
+        list(
+            threads.map(lambda name: hold_claim(runners, name, held=held) if runners.get("pvc", name) else None, names)
+        )
+
+
+def wait_latched(attacker: Account, *names: str) -> None:
+    """Wait until the operator took the requests."""
+    for name in names:
+        eventually(
+            lambda name=name: "quarantine" in (attacker.get(name) or {}).get("status", {}),  # type: ignore[misc]
+            seconds=30,
+            what=f"{name} is latched",
+        )
+
+
+def wait_archived(operator: OperatorProcess, uids: dict[str, str], seconds: float = 60) -> None:
+    """Wait until each has its one archive and no directory any more."""
+    for name, uid in uids.items():
+        eventually(lambda uid=uid: fate(operator, uid) == "archived", seconds=seconds, what=f"{name} is archived")  # type: ignore[misc]
+
+
+def check_orphans(runners: Runners, operator: OperatorProcess, uids: dict[str, str]) -> None:
+    """What lost its MetricsStorage is archived without a trace, or kept as it was and named in the log."""
+
+    def settled(uid: str) -> bool:
+        volumes = {item["metadata"]["name"] for item in runners.volumes()}
+        return reported(operator, uid) or (fate(operator, uid) == "archived" and f"ms-{uid}" not in volumes)
+
+    for name, uid in uids.items():
+        eventually(lambda uid=uid: settled(uid), seconds=30, what=f"{name} is archived or reported")  # type: ignore[misc]
+        assert fate(operator, uid) != "lost", name

@@ -14,7 +14,7 @@ was found:
 
 In `crash`, `driver` alone imports the engine: it lives one of the `lives` in a process of its own. `seccomp`, `calls`
 and `supervisor` stop that process before each call, and `events` say what happens there. `case` has the volumes and
-what lies beside. `checker`, `evidence` and `ledger`, `footprints` judge the disk and the calls, without the engine;
-`campaign` and `power` are the loops over all points. `workers`, `isolation`, `images`, `snapshot` and
-`change` serve all.
+what lies beside, `history` what was asked and said. `checker`, `ledger` and `footprints` judge the disk and the calls,
+without the engine; `campaign` and `power` are the loops over all points. `evidence`, `change`, `workers`, `isolation`
+and `images` serve all.
 """

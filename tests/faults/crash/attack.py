@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from tests.faults.crash.case import Case
-from tests.faults.crash.checker import Violation, places
 from tests.faults.crash.events import Moment
+from tests.faults.crash.history import Violation, places
 from tests.faults.crash.lives import LIVES, Life
 from tests.faults.crash.supervisor import Run, Zygote
 

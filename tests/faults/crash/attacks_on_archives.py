@@ -7,9 +7,9 @@ from pathlib import Path
 from tests.faults.crash import events
 from tests.faults.crash.attack import PRIVATE, QUARANTINE, Attack, during, was_said
 from tests.faults.crash.calls import OPENS, RENAMES
-from tests.faults.crash.checker import Violation
 from tests.faults.crash.events import Moment
 from tests.faults.crash.forgery import FORGERIES, Forger
+from tests.faults.crash.history import Violation
 from tests.faults.crash.lives import Life
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tests.faults.crash import events
 from tests.faults.crash.attack import DELETE, PRIVATE, QUARANTINE, Attack, during, move, was_said
-from tests.faults.crash.checker import Violation, journal_of
 from tests.faults.crash.events import Moment
+from tests.faults.crash.history import Violation, journal_of
 from tests.faults.crash.lives import Life
 
 

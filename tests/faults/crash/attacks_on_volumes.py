@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tests.faults.crash import events
 from tests.faults.crash.attack import DELETE, PRIVATE, QUARANTINE, Attack, during, was_said
-from tests.faults.crash.checker import Violation
 from tests.faults.crash.events import Moment
+from tests.faults.crash.history import Violation
 from tests.faults.crash.lives import STRANGER
 
 

@@ -14,8 +14,8 @@ from typing import Final
 from tests.faults.crash import events
 from tests.faults.crash.calls import FLUSHES, OPENS, READS, RENAMES, Call
 from tests.faults.crash.case import Case
-from tests.faults.crash.checker import Violation
 from tests.faults.crash.events import Answer, Event, Kind, Moment
+from tests.faults.crash.history import Violation
 from tests.faults.crash.lives import LIVES
 from tests.faults.crash.supervisor import Zygote
 from tests.faults.images import BTRFS

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Self
 
-from tests.faults.crash.checker import History, Subject, Violation, judge, places
+from tests.faults.crash.checker import judge
 from tests.faults.crash.events import Event, undisturbed
 from tests.faults.crash.footprints import judge_calls
+from tests.faults.crash.history import History, Subject, Violation, places
 from tests.faults.crash.ledger import Ledger
 from tests.faults.crash.lives import BROKEN, HOLDER_MODE, MODE, MOVING, NAME, NAMESPACE, OWNER, STRANGER, UIDS, Life
 from tests.faults.crash.supervisor import Run, Zygote

@@ -5,79 +5,19 @@ journal as plain JSON. P8 and the parts of P2 to P4 that leave no trace on disk 
 `footprints`.
 """
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from tests.faults.crash.history import PRIVATE, History, Subject, Violation, journal_of, places
 from tests.faults.crash.lives import MOVING
 from tests.faults.evidence import against_snapshot, snapshot
 from tests.faults.evidence.against_snapshot import Evidence
 from tests.faults.evidence.reading import ARCHIVE, manifest_of
 from tests.faults.evidence.snapshot import Snapshot
 
-_PRIVATE: Final = ".metrics-storage"
 _REMOVABLE: Final = ("Condemned", "Gone")
 _ARCHIVED: Final = ("Verified", *_REMOVABLE)
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """A broken promise; `promise` is P1 to P10."""
-
-    promise: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.promise}: {self.message}"
-
-
-@dataclass(slots=True)
-class Subject:
-    """One directory: what is in it, what was asked for it, and what the engine has said of it so far."""
-
-    namespace: str
-    name: str
-    uid: str
-    owner: int
-    mode: int
-    content: Snapshot | None = None
-    """What it held when nobody wrote to it any more; None until it was filled."""
-    begun: set[str] = field(default_factory=set)
-    done: set[str] = field(default_factory=set)
-    """Actions asked for, and those that the engine said were done."""
-    reason: str | None = None
-    """Why it is in quarantine, once the engine said that this is latched."""
-    holder_mode: int = 0o711
-    """Mode of the namespace's directory that holds it."""
-    broken: str = ""
-    """Path of what cannot be read in it."""
-    archive: dict[str, Any] | None = None
-    """Path and digests of the archive, once the engine said that it is verified."""
-
-    @property
-    def title(self) -> str:
-        """Name of its live directory."""
-        return f"{self.name}_{self.uid}"
-
-    @property
-    def lost(self) -> frozenset[str]:
-        """Paths that an archive may lack: a person said so, or is just saying it."""
-        return frozenset({self.broken} if self.broken and "accept" in self.begun else ())
-
-
-@dataclass(slots=True)
-class History:
-    """Everything that disk is judged against; the judge adds what it sees committed."""
-
-    storage: Path
-    quarantine: Path
-    subjects: list[Subject]
-    canaries: dict[Path, Snapshot] = field(default_factory=dict)
-    """Trees that belong to others."""
-    committed: dict[str, tuple[int, int, str]] = field(default_factory=dict)
-    """Inode, time of modification and digest of every file seen under a final name on the quarantine volume."""
 
 
 def judge(history: History, *, ends: tuple[str, ...] = (), gnu_tar: bool = False) -> list[Violation]:
@@ -237,39 +177,16 @@ class _Judgement:
         return f"{source}, and {' / '.join(archives) or 'there is no archive'}"
 
 
-def places(history: History, subject: Subject) -> dict[str, Path]:
-    """Where the directory of a subject may stand."""
-    return {
-        "live": history.storage / subject.namespace / subject.title,
-        "frozen": history.storage / _PRIVATE / "frozen" / subject.uid,
-        "trash": history.storage / _PRIVATE / "trash" / subject.uid,
-    }
-
-
-def journal_of(history: History, subject: Subject) -> dict[str, Any] | str | None:
-    """The journal's entry, None where there is none, or what is wrong with it."""
-    path = history.storage / _PRIVATE / "journal" / f"{subject.uid}.json"
-    try:
-        entry = json.loads(path.read_bytes())
-        if entry["identity"]["uid"] != subject.uid or not {"phase", "inode", "quarantine"} <= entry.keys():
-            return f"{path} is about something else: {entry}"
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError) as exc:
-        return f"{path} is malformed: {exc!r}"
-    return dict(entry)
-
-
 def _archives(history: History) -> list[Path]:
     known = [path for path in history.quarantine.glob(f"*/*{ARCHIVE}") if path not in history.canaries]
-    return sorted(path for path in known if path.parent.name != _PRIVATE)
+    return sorted(path for path in known if path.parent.name != PRIVATE)
 
 
 def _judge_archives(history: History) -> Iterator[Violation]:
     """P3: what was seen under a final name is there, as it was; P10: an archive never stands without its manifest."""
     now: dict[str, tuple[int, int, str]] = {}
     for path in history.quarantine.glob("*/*"):
-        if path.parent.name != _PRIVATE and path.is_file():
+        if path.parent.name != PRIVATE and path.is_file():
             status = path.stat()
             now[str(path)] = status.st_ino, status.st_mtime_ns, snapshot.digest(path)
     for name, was in history.committed.items():
@@ -305,11 +222,11 @@ def _judge_end(history: History, subject: Subject, end: str) -> Iterator[Violati
 def _judge_leftovers(history: History) -> Iterator[Violation]:
     """P9: no temporary file, half archive or stray directory is left."""
     kept = {path.relative_to(history.storage) for path in history.canaries if path.is_relative_to(history.storage)}
-    private = history.storage / _PRIVATE
+    private = history.storage / PRIVATE
     uids = {subject.uid for subject in history.subjects}
     for holder in ("journal", "frozen", "trash"):
         for path in (private / holder).iterdir() if (private / holder).is_dir() else ():
             if path.relative_to(history.storage) not in kept and not (holder == "journal" and path.stem in uids):
                 yield Violation("P9", f"{path} was left behind")
-    for path in (history.quarantine / _PRIVATE / "incoming").glob("*"):
+    for path in (history.quarantine / PRIVATE / "incoming").glob("*"):
         yield Violation("P9", f"{path} was left behind")

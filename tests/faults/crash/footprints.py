@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.faults.crash.calls import FLUSHES, OPENS, READS, REMOVALS, RENAMES, Call
-from tests.faults.crash.checker import History, Violation
+from tests.faults.crash.history import History, Violation
 from tests.faults.crash.supervisor import Run
 
 _PRIVATE: Final = ".metrics-storage"

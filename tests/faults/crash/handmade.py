@@ -8,7 +8,8 @@ import tarfile
 from pathlib import Path
 from typing import Any, Final
 
-from tests.faults.crash.checker import History, Subject, Violation, judge
+from tests.faults.crash.checker import judge
+from tests.faults.crash.history import History, Subject, Violation
 from tests.faults.evidence import snapshot
 
 _PRIVATE: Final = ".metrics-storage"

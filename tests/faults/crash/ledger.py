@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.faults.crash.calls import FLUSHES, OPENS, REMOVALS, RENAMES, WRITES, Call, Inode
-from tests.faults.crash.checker import Violation
+from tests.faults.crash.history import Violation
 from tests.faults.crash.supervisor import Run
 
 _PRIVATE: Final = ".metrics-storage"

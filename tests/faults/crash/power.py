@@ -9,8 +9,8 @@ from typing import Self
 from tests.faults.crash import events
 from tests.faults.crash.campaign import Point
 from tests.faults.crash.case import Case
-from tests.faults.crash.checker import Violation
 from tests.faults.crash.events import Event, Moment
+from tests.faults.crash.history import Violation
 from tests.faults.crash.lives import LIVES
 from tests.faults.crash.supervisor import Zygote
 from tests.faults.images import Image

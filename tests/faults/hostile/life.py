@@ -18,7 +18,8 @@ from metrics_storage.errors import MetricsStorageError, RemovalError, UncleanArc
 from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Phase, Record
 from metrics_storage.model.spec import StorageSpec
-from tests.faults.crash import checker
+from tests.faults.crash.checker import judge
+from tests.faults.crash.history import History, Subject
 from tests.faults.evidence import against_facts, facts, snapshot
 from tests.faults.evidence.reading import Reading, manifest_of
 from tests.faults.hostile.build import Builder
@@ -191,10 +192,10 @@ class Life:
 
     def _judge_with_checker(self) -> None:
         content = snapshot.take(self.frozen)
-        subject = checker.Subject(NAMESPACE, NAME, self.identity.uid, _OWNER, _MODE, content=content)
+        subject = Subject(NAMESPACE, NAME, self.identity.uid, _OWNER, _MODE, content=content)
         subject.begun = {"archive"}
-        history = checker.History(self.field.root / "storage", self.field.root / "quarantine", [subject])
-        self.outcome.problems += [f"checker: {violation}" for violation in checker.judge(history)]
+        history = History(self.field.root / "storage", self.field.root / "quarantine", [subject])
+        self.outcome.problems += [f"checker: {violation}" for violation in judge(history)]
 
     def _remove(self) -> None:
         engine, identity, hindrances = self.engine, self.identity, self.builder.hindrances

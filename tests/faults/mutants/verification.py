@@ -109,7 +109,7 @@ VERIFICATION: Final[dict[str, Mutant]] = {
     ),
     "an attribute that cannot be read counts as removed": mutant(
         Change(xattrs._is_gone, lambda _real, _where, _name, refusal: refusal.errno == errno.ENODATA),
-        UNIT + "test_archive_races.py::"
+        UNIT + "test_archive_attributes.py::"
         "test_an_attribute_that_cannot_be_read_is_named_and_the_others_are_kept",
     ),
     "attributes end where the kernel's list does": mutant(

@@ -125,3 +125,16 @@ def deep_directories(root: Path, depth: int, name: bytes = b"d") -> Iterator[Non
         if (root / os.fsdecode(name)).exists():
             remove_tree(root_fd, name, inode=os.stat(name, dir_fd=root_fd).st_ino)
         os.close(root_fd)
+
+
+def assert_sound(archiving: Archiving) -> None:
+    """Archive, verify, compare with the source: all without a complaint."""
+    before = open_count()
+    summary = archiving.write()
+    assert summary.clean, summary.problems
+    verified = archiving.verify(summary.archive_sha256)
+    assert verified.header == HEADER
+    assert (verified.entries, verified.files) == (summary.entries, summary.files)
+    assert verified.manifest_sha256 == summary.manifest_sha256
+    assert archiving.compare() == ()
+    assert open_count() == before

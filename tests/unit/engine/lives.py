@@ -25,3 +25,11 @@ def private(engine: StorageEngine) -> Path:
 
 def archives(engine: StorageEngine) -> list[Path]:
     return sorted((engine.storage.path.parent / "quarantine").glob("*/*.tar.gz"))
+
+
+class EndError(Exception):
+    """What a progress raises whose process ends."""
+
+
+def ending(_bytes: int, _entries: int) -> None:
+    raise EndError

@@ -12,99 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from metrics_storage.engine.archives.format import Header
 from metrics_storage.errors import ArchiveError
-from tests.unit.engine.archiving import HEADER, Archiving, deep_directories, open_count
+from tests.unit.engine.archiving import HEADER, Archiving, assert_sound, deep_directories
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can do this")
-
-
-@pytest.fixture
-def archiving(tmp_path: Path) -> Archiving:
-    return Archiving(tmp_path)
-
-
-def assert_sound(archiving: Archiving) -> None:
-    """Archive, verify, compare with the source: all without a complaint."""
-    before = open_count()
-    summary = archiving.write()
-    assert summary.clean, summary.problems
-    verified = archiving.verify(summary.archive_sha256)
-    assert verified.header == HEADER
-    assert (verified.entries, verified.files) == (summary.entries, summary.files)
-    assert verified.manifest_sha256 == summary.manifest_sha256
-    assert archiving.compare() == ()
-    assert open_count() == before
-
-
-def snapshot(root: bytes) -> dict[bytes, tuple[object, ...]]:
-    """Everything below a directory that an archive must keep."""
-    found: dict[bytes, tuple[object, ...]] = {}
-    for folder, directories, files in os.walk(root):
-        for name in [b".", *directories, *files]:
-            path = os.path.join(folder, name)
-            info = os.lstat(path)
-            content: object = None
-            if stat.S_ISREG(info.st_mode):
-                content = Path(os.fsdecode(path)).read_bytes()
-            elif stat.S_ISLNK(info.st_mode):
-                content = os.readlink(path)
-            mtime = info.st_mtime_ns
-            found[os.path.relpath(path, root)] = (info.st_mode, info.st_uid, info.st_gid, mtime, content)
-    return found
-
-
-names = st.binary(min_size=1, max_size=255).filter(
-    lambda name: not set(b"/\0") & set(name) and name not in (b".", b"..")
-)
-leaves = st.one_of(
-    st.binary(max_size=2000),
-    st.tuples(st.just("link"), st.binary(min_size=1, max_size=300).filter(lambda target: 0 not in target)),
-    st.just("fifo"),
-)
-trees = st.recursive(
-    st.dictionaries(names, leaves, max_size=4),
-    lambda inner: st.dictionaries(names, st.one_of(leaves, inner), max_size=4),
-    max_leaves=8,
-)
-
-
-def build(root: bytes, tree: dict[bytes, object], mtime: int) -> None:
-    for name, value in tree.items():
-        path = root + b"/" + name
-        if isinstance(value, dict):
-            os.mkdir(path)
-            build(path, value, mtime)
-        elif isinstance(value, bytes):
-            Path(os.fsdecode(path)).write_bytes(value)
-        elif isinstance(value, tuple):
-            os.symlink(value[1], path)
-        else:
-            os.mkfifo(path)
-        os.utime(path, ns=(0, mtime), follow_symlinks=False)
-
-
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(tree=trees, mtime=st.integers(min_value=-(10**18), max_value=9 * 10**18))
-def test_any_tree_comes_back_from_gnu_tar_as_it_was(tree: dict[bytes, object], mtime: int) -> None:
-    with tempfile.TemporaryDirectory() as root:
-        archiving = Archiving(Path(root))
-        build(os.fsencode(archiving.source), tree, mtime)
-        assert_sound(archiving)
-        extracted = archiving.extract()
-        assert snapshot(os.fsencode(extracted)) == snapshot(os.fsencode(archiving.source))
-        compared = subprocess.run(
-            ["tar", "--compare", "--warning=no-unknown-keyword", "-zf", archiving.archive, "-C", extracted.parent],
-            capture_output=True,
-            check=False,
-        )
-        assert (compared.returncode, compared.stdout) == (0, b"")
-        with tarfile.open(archiving.archive) as tar:
-            listed = {os.fsencode(member.name).removeprefix(b"runner-0/") for member in tar}
-        assert listed == set(archiving.entries())
 
 
 def test_links_are_kept_as_links_and_never_followed(archiving: Archiving) -> None:

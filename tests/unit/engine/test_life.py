@@ -4,33 +4,26 @@ import contextlib
 import errno
 import itertools
 import os
-import shutil
 import stat
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from metrics_storage.engine.fs import durable
 from metrics_storage.engine.lifecycle import engine as module
-from metrics_storage.engine.lifecycle.declarations import Declarations
 from metrics_storage.engine.lifecycle.directories import Directories
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import (
-    ArchiveCorruptError,
-    DirectoryExistsError,
-    DirectoryVanishedError,
     InvalidSpecError,
     JournalError,
     RemovalError,
     VolumeError,
 )
-from metrics_storage.model.identity import ArchiveName
 from metrics_storage.model.record import Phase
 from metrics_storage.model.spec import StorageSpec
-from tests.unit.engine.lives import IDENTITY, NOW, OTHER, SPEC, THIRD, archives, live, private
+from tests.unit.engine.lives import IDENTITY, NOW, OTHER, SPEC, THIRD, EndError, ending, live, private
 
 
 def test_a_directory_is_made_with_its_owner_and_mode_and_only_once(engine: StorageEngine) -> None:
@@ -103,16 +96,6 @@ def test_an_unknown_owner_is_refused_before_anything_is_made(engine: StorageEngi
     assert not list(engine.uids())
 
 
-def test_an_unknown_directory_in_the_way_is_left_alone(engine: StorageEngine) -> None:
-    live(engine).mkdir(parents=True)
-    (live(engine) / "precious").touch()
-    with pytest.raises(DirectoryExistsError, match="the journal does not know it"):
-        engine.ensure(IDENTITY, SPEC)
-    with pytest.raises(DirectoryExistsError, match="no journal entry"):
-        engine.check_never_made(IDENTITY, claimed=False)
-    assert (live(engine) / "precious").exists()
-
-
 def test_an_interrupted_creation_is_completed(engine: StorageEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(Directories, "_set_ownership", lambda *_: 1 / 0)
@@ -147,78 +130,6 @@ def test_a_living_directory_is_not_forgotten(engine: StorageEngine) -> None:
     assert engine.find(IDENTITY.uid) is not None
 
 
-def test_a_directory_that_was_replaced_is_not_touched(engine: StorageEngine) -> None:
-    engine.ensure(IDENTITY, SPEC)
-    live(engine).rename(live(engine).with_name("aside"))
-    live(engine).mkdir()
-    (live(engine) / "precious").touch()
-    with pytest.raises(DirectoryExistsError, match="somebody replaced it"):
-        engine.remove(IDENTITY)
-    assert (live(engine) / "precious").exists()
-
-
-def test_a_link_in_place_of_the_directory_is_not_followed(engine: StorageEngine, tmp_path: Path) -> None:
-    engine.ensure(IDENTITY, SPEC)
-    (tmp_path / "precious").mkdir()
-    live(engine).rmdir()
-    live(engine).symlink_to(tmp_path / "precious")
-    with pytest.raises(DirectoryExistsError, match="is a symbolic link or a file"):
-        engine.remove(IDENTITY)
-    assert (tmp_path / "precious").exists()
-
-
-def test_a_file_in_place_of_the_directory_is_not_touched(engine: StorageEngine) -> None:
-    engine.ensure(IDENTITY, SPEC)
-    live(engine).rmdir()
-    live(engine).touch()
-    with pytest.raises(DirectoryExistsError, match="is a symbolic link or a file"):
-        engine.remove(IDENTITY)
-    assert live(engine).is_file()
-
-
-def test_a_link_in_place_of_the_namespace_is_not_followed(engine: StorageEngine, tmp_path: Path) -> None:
-    engine.ensure(IDENTITY, SPEC)
-    aside = tmp_path / "aside"
-    live(engine).parent.rename(aside)
-    live(engine).parent.symlink_to(aside)
-    with pytest.raises(DirectoryExistsError, match="or the directory above it is a symbolic link"):
-        engine.remove(IDENTITY)
-    assert (aside / live(engine).name).exists()
-
-
-def test_a_vanished_directory_is_a_loss_unless_it_was_measured_empty(engine: StorageEngine) -> None:
-    engine.ensure(IDENTITY, SPEC)
-    live(engine).rmdir()
-    with pytest.raises(DirectoryVanishedError, match=r"metrics-storage accept-loss 0b0c7f5e"):
-        engine.ensure(IDENTITY, SPEC)
-    live(engine).parent.mkdir(exist_ok=True)
-
-    engine.ensure(OTHER, SPEC)
-    engine.measure(OTHER)
-    live(engine, OTHER).rmdir()
-    assert "made anew" in engine.ensure(OTHER, SPEC).repairs[0]
-    (live(engine, OTHER) / "metrics.json").touch()
-    engine.measure(OTHER)
-    shutil.rmtree(live(engine, OTHER))
-    with pytest.raises(DirectoryVanishedError):
-        engine.ensure(OTHER, SPEC)
-
-
-def test_a_vanished_directory_is_gone_only_when_a_person_says_so(engine: StorageEngine) -> None:
-    engine.ensure(IDENTITY, SPEC)
-    live(engine).rmdir()
-    with pytest.raises(DirectoryVanishedError):
-        engine.remove(IDENTITY)
-    Declarations(engine.storage).declare_lost(IDENTITY.uid)
-    assert engine.remove(IDENTITY).phase is Phase.GONE
-
-
-def test_a_claimed_directory_without_journal_entry_is_a_loss(engine: StorageEngine) -> None:
-    engine.check_never_made(IDENTITY, claimed=False)
-    with pytest.raises(DirectoryVanishedError):
-        engine.check_never_made(IDENTITY, claimed=True)
-
-
 def test_retained_is_left_alone_for_good(engine: StorageEngine) -> None:
     engine.ensure(IDENTITY, SPEC)
     assert engine.retain(IDENTITY).phase is Phase.RETAINED
@@ -239,113 +150,6 @@ def test_a_removal_that_had_begun_is_undone_where_the_directory_is_retained(engi
     assert (live(engine) / "metrics.json").exists()
 
 
-def test_a_vanished_directory_cannot_be_retained(engine: StorageEngine) -> None:
-    engine.ensure(IDENTITY, SPEC)
-    live(engine).rmdir()
-    with pytest.raises(DirectoryVanishedError):
-        engine.retain(IDENTITY)
-
-
-def test_quarantine_archives_what_was_there_and_then_removes_it(engine: StorageEngine, tmp_path: Path) -> None:
-    engine.ensure(IDENTITY, SPEC)
-    (live(engine) / "metrics.json").write_text("{")
-    engine.latch(IDENTITY, "not JSON", NOW)
-    record = engine.archive(IDENTITY)
-    assert record.phase is Phase.VERIFIED
-    assert not live(engine).exists()
-    assert engine.remove(IDENTITY).phase is Phase.GONE
-    (archive,) = archives(engine)
-    subprocess.run(["tar", "xzf", archive, "-C", tmp_path], check=True)
-    assert (tmp_path / "runner-0" / "metrics.json").read_text() == "{"
-
-
-def test_a_latched_quarantine_can_be_neither_cancelled_nor_overtaken(engine: StorageEngine) -> None:
-    engine.ensure(IDENTITY, SPEC)
-    engine.latch(IDENTITY, "first", NOW)
-    again = engine.latch(IDENTITY, "second", NOW).quarantine
-    assert again is not None
-    assert again.reason == "first"
-    with pytest.raises(JournalError, match="must be archived before it is removed"):
-        engine.remove(IDENTITY)
-    with pytest.raises(JournalError):
-        engine.retain(IDENTITY)
-    assert live(engine).is_dir()
-
-
-def test_nothing_is_archived_that_was_not_asked_for(engine: StorageEngine) -> None:
-    engine.ensure(IDENTITY, SPEC)
-    with pytest.raises(JournalError, match="no latched quarantine"):
-        engine.archive(IDENTITY)
-
-
-def test_an_archive_that_is_not_there_any_more_keeps_the_source(engine: StorageEngine) -> None:
-    engine.ensure(IDENTITY, SPEC)
-    engine.latch(IDENTITY, "x", NOW)
-    engine.archive(IDENTITY)
-    (archive,) = archives(engine)
-    data = archive.read_bytes()
-    archive.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    with pytest.raises(ArchiveCorruptError, match="its source is kept"):
-        engine.remove(IDENTITY)
-    assert (private(engine) / "frozen" / IDENTITY.uid).is_dir()
-    archive.write_bytes(data)
-    assert engine.remove(IDENTITY).phase is Phase.GONE
-
-
-def test_an_archive_whose_end_was_not_journalled_is_taken_and_not_made_twice(engine: StorageEngine) -> None:
-    engine.ensure(IDENTITY, SPEC)
-    engine.latch(IDENTITY, "x", NOW)
-    record = engine.archive(IDENTITY)
-    assert record.quarantine is not None
-    forgotten = replace(record, phase=Phase.FROZEN, quarantine=replace(record.quarantine, attempt=0, archive=None))
-    engine._journal.write(forgotten)
-    again = engine.archive(IDENTITY)
-    assert len(archives(engine)) == 1
-    assert again.quarantine is not None
-    assert again.quarantine.attempt == 1
-
-
-def test_a_foreign_file_of_the_archives_name_is_never_replaced(engine: StorageEngine) -> None:
-    engine.ensure(IDENTITY, SPEC)
-    engine.latch(IDENTITY, "x", NOW)
-    name = ArchiveName.of(IDENTITY, 1).files[0]
-    foreign = engine.storage.path.parent / "quarantine" / "runners" / name
-    foreign.parent.mkdir()
-    foreign.write_text("older evidence")
-    engine.archive(IDENTITY)
-    assert foreign.read_text() == "older evidence"
-    assert len(archives(engine)) == 2
-
-
-def test_what_is_shredded_after_the_flag_is_in_a_provisional_archive(engine: StorageEngine, tmp_path: Path) -> None:
-    engine.ensure(IDENTITY, SPEC)
-    (live(engine) / "metrics.json").write_text("{")
-    engine.latch(IDENTITY, "not JSON", NOW)
-    first = engine.snapshot(IDENTITY)
-    assert first.must_be_archived
-    assert engine.snapshot(IDENTITY) == first
-    (live(engine) / "metrics.json").unlink()
-    last = engine.archive(IDENTITY)
-    assert last.phase is Phase.VERIFIED
-    assert last.quarantine is not None
-    assert last.quarantine.archive is not None
-    assert last.quarantine.provisional is not None
-    assert (last.quarantine.provisional.clean, last.quarantine.archive.clean) == (False, True)
-    engine.remove(IDENTITY)
-    assert len(archives(engine)) == 2
-    subprocess.run(["tar", "xzf", archives(engine)[0], "-C", tmp_path], check=True)
-    assert (tmp_path / "runner-0" / "metrics.json").read_text() == "{"
-
-
-def test_a_provisional_archive_never_allows_a_removal(engine: StorageEngine) -> None:
-    engine.ensure(IDENTITY, SPEC)
-    engine.latch(IDENTITY, "x", NOW)
-    engine.snapshot(IDENTITY)
-    with pytest.raises(JournalError, match="must be archived"):
-        engine.remove(IDENTITY)
-    assert live(engine).is_dir()
-
-
 def test_what_cannot_be_measured_in_time_has_content_and_no_usage(
     engine: StorageEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -358,39 +162,6 @@ def test_what_cannot_be_measured_in_time_has_content_and_no_usage(
     assert record.had_content
 
 
-def test_nothing_is_snapshot_that_was_not_flagged(engine: StorageEngine) -> None:
-    engine.ensure(IDENTITY, SPEC)
-    with pytest.raises(JournalError, match="no latched quarantine"):
-        engine.snapshot(IDENTITY)
-
-
-def test_a_vanished_source_is_never_taken_for_an_archived_one(engine: StorageEngine) -> None:
-    engine.ensure(IDENTITY, SPEC)
-    engine.latch(IDENTITY, "x", NOW)
-    live(engine).rmdir()
-    with pytest.raises(DirectoryVanishedError):
-        engine.archive(IDENTITY)
-
-
-def test_a_vanished_source_is_given_up_only_when_a_person_says_so(engine: StorageEngine) -> None:
-    engine.ensure(IDENTITY, SPEC)
-    engine.latch(IDENTITY, "x", NOW)
-    live(engine).rmdir()
-    Declarations(engine.storage).declare_lost(IDENTITY.uid)
-    record = engine.archive(IDENTITY)
-    assert record.phase is Phase.GONE
-    assert record.quarantine is not None
-    assert record.quarantine.archive is None
-    assert not archives(engine)
-
-
-def test_a_release_means_nothing_while_the_directory_is_there(engine: StorageEngine) -> None:
-    engine.ensure(IDENTITY, SPEC)
-    engine.latch(IDENTITY, "x", NOW)
-    Declarations(engine.storage).declare_lost(IDENTITY.uid)
-    assert engine.archive(IDENTITY).phase is Phase.VERIFIED
-
-
 def test_a_directory_has_its_mode_whatever_the_umask(engine: StorageEngine) -> None:
     before = os.umask(0o077)
     try:
@@ -399,17 +170,6 @@ def test_a_directory_has_its_mode_whatever_the_umask(engine: StorageEngine) -> N
         os.umask(before)
     assert stat.S_IMODE(live(engine).parent.stat().st_mode) == 0o711
     assert stat.S_IMODE(live(engine).stat().st_mode) == 0o770
-
-
-def test_a_directory_in_trash_that_was_not_condemned_yet_is_still_evidence(engine: StorageEngine) -> None:
-    """A crash between the rename into the trash and the journal's word leaves it there, whole."""
-    engine.ensure(IDENTITY, SPEC)
-    (live(engine) / "metrics.json").write_text("{")
-    live(engine).rename(private(engine) / "trash" / IDENTITY.uid)
-    engine.latch(IDENTITY, "x", NOW)
-    engine.archive(IDENTITY)
-    assert engine.remove(IDENTITY).phase is Phase.GONE
-    assert len(archives(engine)) == 1
 
 
 def test_what_resists_removal_is_named_and_stays_in_the_trash(engine: StorageEngine, tmp_path: Path) -> None:
@@ -460,14 +220,6 @@ def cannot_exchange(*_: object) -> None:
     raise OSError(errno.EINVAL, "Invalid argument")
 
 
-class EndError(Exception):
-    """What a progress raises whose process ends."""
-
-
-def ending(_bytes: int, _entries: int) -> None:
-    raise EndError
-
-
 def test_a_removal_can_be_ended_and_is_gone_on_with(engine: StorageEngine) -> None:
     engine.ensure(IDENTITY, SPEC)
     for number in range(600):
@@ -478,18 +230,4 @@ def test_a_removal_can_be_ended_and_is_gone_on_with(engine: StorageEngine) -> No
     assert record is not None
     assert record.phase is Phase.CONDEMNED
     assert (private(engine) / "trash" / IDENTITY.uid).is_dir()
-    assert engine.remove(IDENTITY).phase is Phase.GONE
-
-
-def test_reading_an_archive_once_more_can_be_ended_and_its_source_is_kept(engine: StorageEngine) -> None:
-    engine.ensure(IDENTITY, SPEC)
-    (live(engine) / "evidence").write_text("evidence")
-    engine.latch(IDENTITY, "bad", NOW)
-    engine.archive(IDENTITY)
-    with pytest.raises(EndError):
-        engine.condemn(IDENTITY, ending)
-    record = engine.find(IDENTITY.uid)
-    assert record is not None
-    assert record.phase is Phase.VERIFIED
-    assert (private(engine) / "frozen" / IDENTITY.uid / "evidence").exists()
     assert engine.remove(IDENTITY).phase is Phase.GONE

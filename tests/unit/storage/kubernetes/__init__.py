@@ -1,0 +1,1 @@
+"""The manager for clusters, beyond the contract, against a server in miniature."""
