@@ -15,6 +15,8 @@ was found:
 In `crash`, `driver` alone imports the engine: it lives one of the `lives` in a process of its own. `seccomp`, `calls`
 and `supervisor` stop that process before each call, and `events` say what happens there. `case` has the volumes and
 what lies beside, `history` what was asked and said. `checker`, `ledger` and `footprints` judge the disk and the calls,
-without the engine; `campaign` and `power` are the loops over all points. `evidence`, `change`, `workers`, `isolation`
-and `images` serve all.
+without the engine; `campaign` and `power` are the loops over all points.
+
+Each folder has `tries`, what a worker does. `workers` and `tally` are the same for all, and so are `evidence`, which
+judges archives and directories, `change`, which breaks an engine, `isolation` and `images`.
 """

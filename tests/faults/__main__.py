@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from tests.faults import images, isolation, workers
-from tests.faults.bound import Tally
-from tests.faults.crash import attacks, campaign, stracing
+from tests.faults.crash import attacks, campaign, stracing, tries
 from tests.faults.crash.calls import Call
 from tests.faults.crash.campaign import Point
 from tests.faults.crash.lives import LIVES
@@ -25,8 +24,11 @@ from tests.faults.crash.supervisor import Zygote
 from tests.faults.hostile import part
 from tests.faults.mutants import unit_trial
 from tests.faults.mutants.mutants import MUTANTS
+from tests.faults.mutants.tries import try_mutant, try_naive, try_unit
+from tests.faults.tally import Tally
 
 _Task = TypeVar("_Task")
+_Result = TypeVar("_Result")
 
 _PARTS: Final = ("kill", "errors", "attacks", "power", "hostile", "mutants")
 _LONG: Final = "second life"
@@ -58,7 +60,7 @@ class Proof:
 
     def kill(self) -> None:
         """Deaths at every call, in the middle of every write, without renames that never replace, on full volumes."""
-        self._try("undisturbed lives", workers.try_life, LIVES)
+        self._try("undisturbed lives", tries.try_life, LIVES)
         points: list[Point] = []
         with Zygote() as zygote:
             for life in LIVES:
@@ -96,7 +98,7 @@ class Proof:
 
     def attacks(self) -> None:
         """Everything else that the world does to the engine."""
-        self._try("attacks", workers.try_attack, attacks.ATTACKS)
+        self._try("attacks", tries.try_attack, attacks.ATTACKS)
 
     def power(self) -> None:
         """Power cuts on both file systems."""
@@ -111,28 +113,19 @@ class Proof:
 
     def hostile(self) -> None:
         """Directories that attack whoever walks them, and volumes that go away."""
-        tally = part.Tally()
-        try:
-            part.run("full" if self._full else "quick", tally, workers=self._jobs)
-        finally:
-            self.tally.tried.update(tally.tried)
-            self.tally.violations += tally.violations
+        part.run("full" if self._full else "quick", self.tally, jobs=self._jobs)
 
     def mutants(self) -> None:
         """Each broken engine must be noticed; so must the naive one."""
         print("  what the mutants are tried with, on the real engine first", flush=True)
         self._control()
-        results = dict(
-            workers.in_parallel(
-                self._root, "mutants", partial(workers.try_mutant, full=self._full), MUTANTS, self._jobs
-            )
-        )
+        results = dict(self._in_parallel("mutants", partial(try_mutant, full=self._full), MUTANTS))
         for name in MUTANTS:
             if results[name] is None:
                 self.survivors.append(name)
             verdict = f"killed by {results[name]}" if results[name] else "UNNOTICED"
             print(f"  {name}\n      {verdict:.240}".replace(str(self._root), ""))
-        ((_, (lost, of)),) = workers.in_parallel(self._root, "naive engine", workers.try_naive, [None], 1)
+        ((_, (lost, of)),) = self._in_parallel("naive engine", try_naive, [None])
         print(f"  tarfile, rmtree, retry\n      loses evidence at {lost} of {of} deaths")
         if not lost:
             self.survivors.append("the naive engine")
@@ -141,11 +134,11 @@ class Proof:
         trials = {trial for mutant in MUTANTS.values() for trial in mutant.by}
         units = [trial for trial in trials if trial.startswith(unit_trial.PREFIX)]
         for do, tasks in (
-            (workers.try_life, list(LIVES)),
-            (workers.try_attack, list(attacks.ATTACKS)),
-            (workers.try_unit, units),
+            (tries.try_life, list(LIVES)),
+            (tries.try_attack, list(attacks.ATTACKS)),
+            (try_unit, units),
         ):
-            for _, found in workers.in_parallel(self._root, "on the real engine", do, tasks, self._jobs):
+            for _, found in self._in_parallel("on the real engine", do, tasks):
                 self.tally.violations += found
 
     def _cuts(self, life: str, calls: list[Call], system: str) -> Iterator[Point]:
@@ -158,11 +151,16 @@ class Proof:
             kind = "torn writes" if point.kind == "torn" else f"{point.kind}s"
             by_kind.setdefault(f"{kind} on {point.system}" if point.system else kind, []).append(point)
         for kind, chosen in by_kind.items():
-            self._try(kind, workers.try_point, chosen)
+            self._try(kind, tries.try_point, chosen)
 
     def _try(self, kind: str, do: Callable[[_Task], list[str]], tasks: Iterable[_Task]) -> None:
-        for _, found in workers.in_parallel(self._root, kind, do, tasks, self._jobs):
+        for _, found in self._in_parallel(kind, do, tasks):
             self._add(kind, found)
+
+    def _in_parallel(
+        self, what: str, do: Callable[[_Task], _Result], tasks: Iterable[_Task]
+    ) -> Iterator[tuple[_Task, _Result]]:
+        return workers.in_parallel(what, do, tasks, self._jobs, partial(tries.prepare, self._root))
 
     def _add(self, kind: str, found: list[str]) -> None:
         violations = [text.replace(str(self._root), "") for text in found]

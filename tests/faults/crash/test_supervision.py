@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests.faults import images
-from tests.faults.bound import bound
 from tests.faults.change import apply
 from tests.faults.crash import attacks, calls, campaign, events, seccomp, stracing
 from tests.faults.crash.case import Case
@@ -19,6 +18,7 @@ from tests.faults.crash.lives import LIVES
 from tests.faults.crash.supervisor import ROOT, Zygote
 from tests.faults.mutants import trials
 from tests.faults.mutants.mutants import MUTANTS
+from tests.faults.tally import bound
 from tools.waiting import eventually
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="owners of files are set, which needs root")

@@ -1,38 +1,44 @@
 """The hostile part's own parts: they see what they must see, and leave nothing behind."""
 
-import base64
 import os
-import pickle
 import re
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.faults.evidence import facts
+from tests.faults.hostile import tries
+from tests.faults.hostile.cases import CASES
 from tests.faults.hostile.outside import Outside
-from tests.faults.hostile.part import Crew, Process, Tally, WorkerDiedError
+from tests.faults.hostile.part import Account, attempt_all
 from tests.faults.hostile.plan import Node, Plan, draw_plan, every, smaller, with_kinds
 from tests.faults.hostile.race import Swapper, make_racetrack
 from tests.faults.hostile.stage import FILE_SYSTEMS
+from tests.faults.hostile.tries import Result, Task
+from tests.faults.tally import Tally
+from tests.faults.workers import Worker
+from tools.waiting import eventually
 
-CASES: dict[str, Any] = {"do": "cases", "system": "tmpfs"}
-RACE: dict[str, Any] = {"do": "race", "system": "tmpfs", "exchanges": 10_000_000}
+ALL_CASES = [Task(case.name, tries.try_case, ("tmpfs", number)) for number, case in enumerate(CASES)]
+RACE = [Task("race", tries.try_race, ("tmpfs", 10_000_000))]
 """Ends where somebody loses it; as long as that may take where other programs have the processors."""
+GUARDS = [Task("guards", tries.try_volumes, ("guards",))]
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs mounts, device nodes and foreign owners")
 
 
 @pytest.fixture(scope="module")
-def worker() -> Iterator[Process]:
-    with Process() as process:
-        yield process
+def worker() -> Iterator[Worker]:
+    with Worker(tries.prepare) as worker:
+        yield worker
 
 
 @pytest.fixture
@@ -40,16 +46,6 @@ def outside(tmp_path: Path) -> Iterator[Outside]:
     outside = Outside(tmp_path / "outside", "test")
     yield outside
     outside.close()
-
-
-def said(process: Process, **task: Any) -> list[dict[str, Any]]:
-    messages: list[dict[str, Any]] = []
-    process.do(task, messages.append)
-    return messages
-
-
-def violations(process: Process, **task: Any) -> list[str]:
-    return [message["violation"] for message in said(process, **task) if "violation" in message]
 
 
 def test_the_same_seed_gives_the_same_tree() -> None:
@@ -80,16 +76,15 @@ def _weight(plan: Plan) -> int:
 
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(random=st.randoms(use_true_random=False))
-def test_every_tree_that_hypothesis_finds_has_one_of_the_designed_outcomes(worker: Process, random: Random) -> None:
-    plan = draw_plan(random, ("tmpfs",))
-    (told,) = said(worker, do="plan", plan=base64.b64encode(pickle.dumps(plan)).decode())
-    assert told["problems"] == []
-    assert "archived exactly" in told["terms"]
+def test_every_tree_that_hypothesis_finds_has_one_of_the_designed_outcomes(worker: Worker, random: Random) -> None:
+    result = worker.submit(tries.try_plan, draw_plan(random, ("tmpfs",))).result()
+    assert result.problems == []
+    assert "archived exactly" in result.terms
 
 
-def test_volumes_that_go_away_or_fill_up_stop_everything(worker: Process) -> None:
-    for part in ("guards", "interruptions", "full"):
-        assert violations(worker, do="volumes", part=part) == []
+@pytest.mark.parametrize("part", ["guards", "interruptions", "full"])
+def test_volumes_that_go_away_or_fill_up_stop_everything(worker: Worker, part: str) -> None:
+    assert worker.submit(tries.try_volumes, part).result().problems == []
 
 
 def test_an_archive_without_a_byte_or_an_attribute_differs(tmp_path: Path) -> None:
@@ -161,34 +156,31 @@ def test_whoever_walks_by_path_loses_the_race(tmp_path: Path, outside: Outside) 
 
 
 @pytest.mark.parametrize(
-    ("sabotage", "task", "said_of_it"),
+    ("sabotage", "tasks", "said_of_it"),
     [
         ("follows links", RACE, "outside/.* was (read|opened)|is in the archive"),
-        ("crosses mounts", CASES, "mounted"),
-        ("forgets extended attributes", CASES, "extended attributes"),
-        ("compares nothing", CASES, "through its descriptor"),
-        ("ignores changes", CASES, "a file grows"),
-        ("trusts every volume", {"do": "volumes", "part": "guards"}, "volume unmounted"),
+        ("crosses mounts", ALL_CASES, "mounted"),
+        ("forgets extended attributes", ALL_CASES, "extended attributes"),
+        ("compares nothing", ALL_CASES, "through its descriptor"),
+        ("ignores changes", ALL_CASES, "a file grows"),
+        ("trusts every volume", GUARDS, "volume unmounted"),
     ],
 )
-def test_a_sabotaged_engine_is_noticed(sabotage: str, task: dict[str, Any], said_of_it: str) -> None:
-    with Process(sabotage) as process:
-        assert re.search(said_of_it, " ".join(violations(process, **task)))
+def test_a_sabotaged_engine_is_noticed(sabotage: str, tasks: list[Task], said_of_it: str) -> None:
+    with Worker(partial(tries.prepare, sabotage)) as worker:
+        results = [worker.submit(tries.attempt, task).result() for task in tasks]
+    assert re.search(said_of_it, " ".join(problem for result in results for problem in result.problems))
 
 
 def test_a_worker_that_is_killed_leaves_nothing_behind() -> None:
     before = _traces()
-    process = Process()
-    plan = with_kinds(Plan(nodes=(Node("immutable", b"a"), Node("tmpfs", b"b"), Node("bind", b"c"))))
-    said(process, do="plan", plan=base64.b64encode(pickle.dumps(plan)).decode())
-    os.kill(process.pid, 9)
-    with pytest.raises(WorkerDiedError, match="status -9"):
-        said(process, do="trees", first=0, count=1)
-    process.close()
-    end = time.monotonic() + 20
-    while _traces() - before and time.monotonic() < end:
-        time.sleep(0.1)
-    assert not _traces() - before
+    with Worker(tries.prepare) as worker:
+        plan = with_kinds(Plan(nodes=(Node("immutable", b"a"), Node("tmpfs", b"b"), Node("bind", b"c"))))
+        assert worker.submit(tries.try_plan, plan).result().tried == 1
+        os.kill(worker.pid, signal.SIGKILL)
+        with pytest.raises(BrokenProcessPool):
+            worker.submit(tries.try_tree, 0).result()
+    eventually(lambda: not _traces() - before, seconds=20, what="mounts and loop devices are gone")
 
 
 def _traces() -> set[str]:
@@ -199,31 +191,29 @@ def _traces() -> set[str]:
 
 
 def test_a_tree_that_ends_its_process_is_a_violation_and_the_rest_is_tried() -> None:
-    said_lines: list[str] = []
-    tally = Tally()
-    Crew([{"do": "trees", "first": 0, "count": 4}, {"do": "nonsense"}], said_lines.append, tally).work(1)
-    assert tally.trees == 4
-    assert len(tally.violations) == 1
-    assert "hung or crashed" in tally.violations[0]
+    trees = [Task(f"tree {seed}", tries.try_tree, (seed,)) for seed in range(4)]
+    account = Account(Tally())
+    attempt_all([trees[0], Task("one that ends", os._exit, (3,)), *trees[1:]], account, 1)
+    assert account.tally.tried[tries.TREES] == 4
+    assert account.tally.violations == ["one that ends: hung or crashed, and where is said above"]
 
 
-class InterruptingTally(Tally):
+class InterruptingAccount(Account):
     """Presses Ctrl-C after its first tree."""
 
-    def take(self, message: dict[str, Any]) -> None:
-        super().take(message)
-        if "tree" in message and self.trees == 1:
-            os.kill(os.getpid(), signal.SIGINT)
+    def add(self, result: Result) -> None:
+        super().add(result)
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_an_interrupted_run_keeps_its_account_and_takes_no_end_for_a_crash() -> None:
-    tally = InterruptingTally()
+    account = InterruptingAccount(Tally())
     # Whoever starts the tests in the background has it ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            Crew([{"do": "trees", "first": 0, "count": 100_000}], print, tally).work(1)
+            attempt_all([Task(f"tree {seed}", tries.try_tree, (seed,)) for seed in range(100_000)], account, 1)
     finally:
         signal.signal(signal.SIGINT, before)
-    assert tally.trees
-    assert not tally.violations
+    assert account.tally.tried[tries.TREES] == 1
+    assert not account.tally.violations

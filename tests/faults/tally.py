@@ -1,4 +1,4 @@
-"""What zero failures in so many tries say: the rule of three."""
+"""The account of a proof, and what zero failures in so many tries say: the rule of three."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,9 +11,9 @@ class Tally:
     tried: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
 
-    def add(self, kind: str, found: list[str]) -> None:
-        """Count one try."""
-        self.tried[kind] += 1
+    def add(self, kind: str, found: list[str], tried: int = 1) -> None:
+        """Count a try, or several at once."""
+        self.tried[kind] += tried
         self.violations += found
 
     def lines(self) -> list[str]:
