@@ -1,4 +1,4 @@
-"""Taking turns: whoever creates many resources in one namespace does not keep the others waiting behind all of them."""
+"""Fairness between namespaces: one that creates many resources does not keep the others waiting behind all of them."""
 
 import asyncio
 from collections import OrderedDict, deque
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 
 class FairQueue:
-    """Lets a limited number work at a time, and lets namespaces take turns in what is free.
+    """Lets a limited number work at a time, and serves namespaces in rotation.
 
     For short work alone: who waits for Pods or writes archives would hold a place for hours.
     """
@@ -17,8 +17,8 @@ class FairQueue:
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     @asynccontextmanager
-    async def turn(self, namespace: str) -> AsyncIterator[None]:
-        """A place, as soon as it is the namespace's turn."""
+    async def slot(self, namespace: str) -> AsyncIterator[None]:
+        """One of the places, as soon as the namespace may have it."""
         await self._enter(namespace)
         try:
             yield
@@ -39,7 +39,7 @@ class FairQueue:
             raise
 
     def _leave(self) -> None:
-        """Hand the place to the next namespace in turn, and there to who has waited longest."""
+        """Hand the place to the next namespace in the rotation, and there to who has waited longest."""
         while self._waiting:
             namespace, queue = self._waiting.popitem(last=False)
             place = queue.popleft()

@@ -53,14 +53,14 @@ class Reconciler:
         self._engine = site.engine
         self._claims = claims
         self._events = events
-        self._turns = FairQueue(_PROVIDED_AT_ONCE)
+        self._places = FairQueue(_PROVIDED_AT_ONCE)
         self._attempts = Attempts()
         self._refusals = Refusals()
 
     async def reconcile(self, body: Mapping[str, Any]) -> None:
         """Converge a MetricsStorage that is not being deleted."""
         subject = Subject(body, self._api)
-        async with self._turn(subject):
+        async with self._attempt(subject):
             record = await self._engine.find(subject.identity.uid)
             if record is None:
                 await self._check_not_lost(subject)
@@ -78,7 +78,7 @@ class Reconciler:
         subject = Subject(body, self._api)
         if subject.deleting or not subject.finalized or self._attempts.is_running(subject.identity.uid):
             return
-        async with self._turn(subject):
+        async with self._attempt(subject):
             record = await self._engine.find(subject.identity.uid)
             if subject.quarantine_reason or (record and record.quarantine):
                 return
@@ -98,7 +98,7 @@ class Reconciler:
         Returns only when the journal says that the directory is gone, left to its owner, or was never made.
         """
         subject = Subject(body, self._api)
-        async with self._turn(subject):
+        async with self._attempt(subject):
             await self._finalize(subject)
 
     async def conclude(self, body: Mapping[str, Any]) -> None:
@@ -110,7 +110,7 @@ class Reconciler:
         if not self._attempts.may_run(uid):
             return
         subject = Subject(body, self._api)
-        async with self._turn(subject):
+        async with self._attempt(subject):
             await self._finalize(subject)
             fresh = await subject.read_again()
             if fresh is not None and fresh.deleting:
@@ -123,7 +123,7 @@ class Reconciler:
         """
         subject = Subject(body, self._api)
         if not self._attempts.is_running(subject.identity.uid):
-            async with self._turn(subject):
+            async with self._attempt(subject):
                 fresh = await subject.read_again()
                 if fresh is not None and not fresh.deleting:
                     await fresh.hold()
@@ -192,7 +192,7 @@ class Reconciler:
     ) -> None:
         identity = subject.identity
         spec, _ = parse_spec(subject.spec)
-        async with self._turns.turn(identity.namespace):
+        async with self._places.slot(identity.namespace):
             ensured = await self._engine.ensure(identity, spec)
             repairs = ensured.repairs
             if not bound:
@@ -258,7 +258,7 @@ class Reconciler:
         await subject.publish(Findings(record=record, deleting=subject.deleting, **place))
 
     @asynccontextmanager
-    async def _turn(self, subject: Subject) -> AsyncIterator[None]:
+    async def _attempt(self, subject: Subject) -> AsyncIterator[None]:
         """One at a time for each uid; what goes wrong is said in the status before it goes on its way."""
         uid = subject.identity.uid
         async with self._attempts.lock(uid):

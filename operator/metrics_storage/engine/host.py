@@ -22,7 +22,7 @@ from metrics_storage.model.usage import Usage
 _T = TypeVar("_T")
 
 _SNAPSHOT_TIMEOUT: Final = 1800.0
-"""Seconds for a provisional archive, once it is its turn."""
+"""Seconds for a provisional archive, once a thread is free for it."""
 
 _SNAPSHOT_SHARE: Final = 60.0
 """Seconds that the first attempt at one gets while others wait; every further one gets twice as long."""
@@ -41,7 +41,7 @@ class LocalEngine:
         # Of its own: who is still at work in a directory could keep the archivers from everybody else's evidence.
         self._snapshotters = ThreadPoolExecutor(1, thread_name_prefix="snapshot")
         self._snapshots = 0
-        """Provisional archives that are being made or wait for their turn."""
+        """Provisional archives that are being made or wait for a thread."""
         self._shares: dict[str, float] = {}
         self._removers = ThreadPoolExecutor(workers, thread_name_prefix="remove")
         self._stopping = threading.Event()

@@ -50,7 +50,7 @@ def build_status(findings: Findings, old: Mapping[str, Any], *, uid: str, genera
     if record and record.quarantine:
         conditions.append(_quarantined(record, problem))
     elif not record:
-        conditions.extend(_kept(old, "Quarantined"))
+        conditions.extend(_previous(old, "Quarantined"))
     if stalled := _stalled(record, problem):
         conditions.append(stalled)
     elif not ready:
@@ -86,7 +86,7 @@ def _in_service(record: Record) -> bool:
     return record.phase is Phase.PROVISIONED and record.quarantine is None
 
 
-def _over(record: Record | None) -> bool:
+def _is_archived(record: Record | None) -> bool:
     """The archive is committed and the source is gone: only the resource is left, as the record of it."""
     return record is not None and record.phase is Phase.GONE and _has_archive(record)
 
@@ -108,7 +108,7 @@ def _ready(ready: bool, findings: Findings, problem: Explanation | None) -> Cond
         return Condition("Ready", True, reasons.PROVISIONED, "the directory exists and its claim is bound")
     if problem:
         return Condition("Ready", False, problem.reason, problem.message)
-    if _over(record):
+    if _is_archived(record):
         return Condition("Ready", False, reasons.QUARANTINED, "the directory was archived and removed")
     if record and record.quarantine:
         return Condition("Ready", False, reasons.ARCHIVING, "the directory is on its way to quarantine")
@@ -132,7 +132,7 @@ def _quarantined(record: Record, problem: Explanation | None) -> Condition:
     )
 
 
-def _kept(old: Mapping[str, Any], kind: str) -> list[Condition]:
+def _previous(old: Mapping[str, Any], kind: str) -> list[Condition]:
     """A condition as it stands: while the journal cannot be read, what it once said is still true."""
     return [
         Condition(kind, entry["status"] == "True", entry["reason"], entry["message"])
@@ -144,7 +144,7 @@ def _kept(old: Mapping[str, Any], kind: str) -> list[Condition]:
 def _stalled(record: Record | None, problem: Explanation | None) -> Condition | None:
     if problem and problem.stalled:
         return Condition("Stalled", True, problem.reason, problem.message)
-    if _over(record) and not problem:
+    if _is_archived(record) and not problem:
         return Condition(
             "Stalled",
             True,
@@ -159,7 +159,7 @@ def _phase(ready: bool, findings: Findings, problem: Explanation | None) -> str:
     record = findings.record
     if ready:
         return "Ready"
-    if _over(record) and not findings.deleting:
+    if _is_archived(record) and not findings.deleting:
         return "Quarantined"
     if problem and problem.stalled:
         return "Failed"

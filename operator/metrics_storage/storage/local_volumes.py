@@ -23,7 +23,7 @@ from metrics_storage.engine.volume.root import PRIVATE, STORAGE_SYSTEM_NAMES
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import VolumeError, VolumeLockedError
 from metrics_storage.model.record import Record
-from metrics_storage.storage.lock_queue import turn
+from metrics_storage.storage.lock_queue import queued
 from metrics_storage.storage.paths import check_apart, make_directories
 from metrics_storage.storage.records import Records
 
@@ -35,7 +35,7 @@ _RETRY: Final = 0.005
 def initialised_volume(path: Path, role: Role) -> Volume:
     """Open a volume, and mark an empty directory as a new one first.
 
-    Marking is not made for several processes at once, so that they take turns here, by a lock on the directory.
+    Marking is not made for several processes at once, so that one at a time does it, by a lock on the directory.
 
     Raises:
         VolumeError: as `Volume`.
@@ -84,11 +84,11 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class LocalVolumes:
-    """Absolute paths of the storage and the quarantine volume; `patience` in seconds is for the lock."""
+    """Absolute paths of the storage and the quarantine volume; `timeout` in seconds is for the lock."""
 
     storage: Path
     quarantine: Path
-    patience: float
+    timeout: float
 
     @property
     def unused(self) -> bool:
@@ -124,11 +124,11 @@ class LocalVolumes:
             VolumeLockedError: another call, of any process, did not end in time.
         """
         open_volume = initialised_volume if initialise else partial(Volume, initialise=False)
-        deadline = time.monotonic() + self.patience
+        deadline = time.monotonic() + self.timeout
         with (
             open_volume(self.storage, Role.STORAGE) as storage,
             open_volume(self.quarantine, Role.QUARANTINE) as quarantine,
-            turn(storage.private_fd, deadline),
+            queued(storage.private_fd, deadline),
         ):
             self._lock(storage, deadline)
             engine = StorageEngine(storage, quarantine, node=socket.gethostname(), adopting=True)
@@ -142,7 +142,7 @@ class LocalVolumes:
                 volume.lock()
             except VolumeLockedError as exc:
                 if time.monotonic() >= deadline:
-                    raise VolumeLockedError(f"{exc}; waited {self.patience:g} s for it to end") from exc
+                    raise VolumeLockedError(f"{exc}; waited {self.timeout:g} s for it to end") from exc
                 time.sleep(_RETRY)
             else:
                 return

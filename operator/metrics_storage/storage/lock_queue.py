@@ -20,8 +20,8 @@ _LONGEST_PAUSE: Final = 0.1
 
 
 @contextlib.contextmanager
-def turn(private_fd: int, deadline: float) -> Iterator[None]:
-    """Wait until it is this caller's turn, which ends with the block; at `deadline` (monotonic) it is anybody's.
+def queued(private_fd: int, deadline: float) -> Iterator[None]:
+    """Wait for all who came before; at `deadline` (monotonic) no longer. The place in the queue ends with the block.
 
     Where no ticket can be written, as on a full volume, nobody is waited for.
     """

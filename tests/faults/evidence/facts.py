@@ -10,18 +10,11 @@ import stat
 from dataclasses import dataclass, field, fields
 from typing import Final
 
+from tests.faults.evidence.snapshot import TYPES
+
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NOATIME
 _PIECE: Final = 1 << 16
 ROOT_KEY: Final = b""
-_TYPES: Final = {
-    stat.S_IFDIR: "directory",
-    stat.S_IFREG: "file",
-    stat.S_IFLNK: "symlink",
-    stat.S_IFIFO: "fifo",
-    stat.S_IFSOCK: "socket",
-    stat.S_IFBLK: "block",
-    stat.S_IFCHR: "character",
-}
 
 
 @dataclass(slots=True)
@@ -120,7 +113,7 @@ def digest(fd: int, size: int) -> str:
 
 def _fact(fd: int, name: bytes, parent: bytes) -> Fact:
     found = os.lstat(name, dir_fd=fd)
-    kind = _TYPES[stat.S_IFMT(found.st_mode)]
+    kind = TYPES[stat.S_IFMT(found.st_mode)]
     fact = Fact(
         name=name,
         parent=parent,

@@ -8,8 +8,9 @@ import os
 import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
-_TYPES = {
+TYPES: Final = {
     stat.S_IFDIR: "directory",
     stat.S_IFREG: "file",
     stat.S_IFLNK: "symlink",
@@ -82,7 +83,7 @@ def _with(item: Item, values: dict[str, int]) -> Item:
 
 def _item(path: str) -> Item:
     status = os.lstat(path)
-    kind = _TYPES[stat.S_IFMT(status.st_mode)]
+    kind = TYPES[stat.S_IFMT(status.st_mode)]
     content = digest(path) if kind == "file" else os.readlink(path) if kind == "symlink" else ""
     return Item(
         type=kind,

@@ -13,7 +13,7 @@ import pytest
 from metrics_storage.engine.fs import durable
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.storage import FilesystemStorageManager
-from metrics_storage.storage.lock_queue import turn
+from metrics_storage.storage.lock_queue import queued
 from tests.unit.engine.engines import engine_on
 from tests.unit.storage.local_storages import OWNER
 from tools.waiting import eventually
@@ -62,15 +62,15 @@ def test_tickets_of_the_dead_hold_nobody_up(tmp_path: Path, private: int) -> Non
     for number in (1, 2, 7):
         (tmp_path / "queue" / str(number)).touch()
     began = time.monotonic()
-    with turn(private, began + 60):
+    with queued(private, began + 60):
         assert os.listdir(tmp_path / "queue") == ["8"]
     assert time.monotonic() - began < 10
     assert os.listdir(tmp_path / "queue") == []
 
 
 def test_the_deadline_ends_the_waiting_and_leaves_the_ticket_before_alone(tmp_path: Path, private: int) -> None:
-    with turn(private, time.monotonic() + 60):
-        with turn(private, time.monotonic() + 0.1):
+    with queued(private, time.monotonic() + 60):
+        with queued(private, time.monotonic() + 0.1):
             pass
         assert os.listdir(tmp_path / "queue") == ["1"]
 
@@ -83,5 +83,5 @@ def test_where_no_ticket_can_be_written_nobody_is_waited_for(
     private: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(durable, "make_directory", full)
-    with turn(private, time.monotonic() + 60):
+    with queued(private, time.monotonic() + 60):
         assert not list(tmp_path.iterdir())

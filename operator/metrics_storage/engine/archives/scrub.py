@@ -1,7 +1,7 @@
 """Scrubbing: committed archives are read again, one after the other, to find out when bits have rotted.
 
 A round goes through all archives in the order of their names. Where it stands, and what was found, is one small
-file on the quarantine volume, so that a restart goes on and the last archive gets its turn too. Nothing is
+file on the quarantine volume, so that a restart goes on and the last archive is read too. Nothing is
 mended and nothing removed. Who is told is the controller's business.
 """
 

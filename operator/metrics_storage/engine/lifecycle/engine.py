@@ -30,7 +30,7 @@ from metrics_storage.model.record import Ensured, Phase, Quarantine, Record
 from metrics_storage.model.spec import StorageSpec, check_unchanged
 from metrics_storage.model.usage import Usage
 
-_OVER = (Phase.GONE, Phase.RETAINED)
+_FINAL = (Phase.GONE, Phase.RETAINED)
 
 _MEASURE_TIMEOUT: Final = 10.0
 """Seconds for measuring a directory whose runner may be at work; a million entries take about as long."""
@@ -185,7 +185,7 @@ class StorageEngine:
             DirectoryVanishedError: somebody else removed it; a person accepts that by `metrics-storage accept-loss`.
         """
         record = self._lives.known(identity)
-        if record.phase in _OVER:
+        if record.phase in _FINAL:
             return record
         if record.must_be_archived:
             raise JournalError(f"{identity} must be archived before it is removed: {record.quarantine}")
@@ -220,7 +220,7 @@ class StorageEngine:
             DirectoryVanishedError: there is none to leave, and no person has released it.
         """
         record = self._lives.known(identity)
-        if record.phase in _OVER:
+        if record.phase in _FINAL:
             return record
         if record.quarantine is not None or record.phase not in (Phase.PROVISIONING, Phase.PROVISIONED):
             raise JournalError(f"{identity} cannot be left to its owner: its directory is {record.phase}")
