@@ -9,6 +9,7 @@ import aiohttp
 from kubernetes.aio import client, config
 
 from metrics_storage.errors import KubernetesError
+from metrics_storage.kube.kubeconfig import kubeconfig_of
 from metrics_storage.kube.protocol import (
     ABSENT,
     PRESENT,
@@ -52,7 +53,7 @@ class Api:
                 except config.ConfigException:
                     pass
             await config.load_kube_config(
-                str(kubeconfig) if kubeconfig else None, context=context, client_configuration=configuration
+                kubeconfig_of(kubeconfig), context=context, client_configuration=configuration
             )
         except (config.ConfigException, OSError) as exc:
             raise KubernetesError(f"no cluster is configured: {exc}; set KUBECONFIG or run in a Pod") from exc

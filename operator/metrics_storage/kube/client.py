@@ -18,6 +18,7 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 from metrics_storage.errors import KubernetesError
+from metrics_storage.kube.kubeconfig import kubeconfig_of
 from metrics_storage.kube.protocol import (
     ABSENT,
     PRESENT,
@@ -56,9 +57,7 @@ class Client:
                     return cls(configuration)
                 except config.ConfigException:
                     pass
-            config.load_kube_config(
-                str(kubeconfig) if kubeconfig else None, context=context, client_configuration=configuration
-            )
+            config.load_kube_config(kubeconfig_of(kubeconfig), context=context, client_configuration=configuration)
         except (config.ConfigException, OSError) as exc:
             raise KubernetesError(f"no cluster is configured: {exc}; set KUBECONFIG or run in a Pod") from exc
         return cls(configuration)

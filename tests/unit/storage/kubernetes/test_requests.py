@@ -173,6 +173,15 @@ def test_a_server_that_does_not_answer_is_an_error(tmp_path: Path) -> None:
         manager.get("runner-0")
 
 
+def test_the_environment_may_name_the_kubeconfig_at_any_time(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.add("runner-0", status(READY))
+    monkeypatch.setenv("KUBECONFIG", str(api.write_kubeconfig(tmp_path / "kubeconfig")))
+    with KubernetesStorageManager("runners") as manager:
+        assert names(manager) == ["runner-0"]
+
+
 def test_a_missing_kubeconfig_is_said(tmp_path: Path) -> None:
     with pytest.raises(KubernetesError, match="no cluster is configured"):
         KubernetesStorageManager("runners", tmp_path / "missing")
