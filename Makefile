@@ -28,8 +28,12 @@ pins: ## Renew constraints.txt with the newest packages that fit pyproject.toml
 	$(PYTHON) -m venv build/pins
 	build/pins/bin/pip install --quiet --disable-pip-version-check '.[dev]' hatchling
 	sed -n 1p constraints.txt > build/constraints.txt
-	build/pins/bin/pip freeze --exclude metrics-storage-operator | sort -f >> build/constraints.txt
+	build/pins/bin/pip freeze --all --exclude pip --exclude metrics-storage-operator | sort -f >> build/constraints.txt
 	mv build/constraints.txt constraints.txt
+
+.PHONY: protocol
+protocol: $(READY) ## Generate the messages of agents and controller from channel.proto
+	$(BIN)/python -m tools.protocol
 
 .PHONY: lint
 lint: $(READY) ## Style, types and import contracts

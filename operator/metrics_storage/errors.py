@@ -143,6 +143,18 @@ class InterruptedByEndError(MetricsStorageError):
     code = "Interrupted"
 
 
+class NodeUnavailableError(MetricsStorageError):
+    """The agent of a node cannot be asked now; what it knows is unknown, which is not the same as nothing."""
+
+    code = "NodeUnavailable"
+
+
+class StaleEpochError(MetricsStorageError):
+    """A controller has been replaced by a later one, and may not ask for anything any more."""
+
+    code = "StaleEpoch"
+
+
 class ConflictError(MetricsStorageError):
     """A Kubernetes object of the needed name belongs to somebody else."""
 

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-EXTRA = ("aiohttp", "kopf", "kubernetes", "urllib3", "yaml")
+EXTRA = ("aiohttp", "google", "grpc", "kopf", "kubernetes", "urllib3", "yaml")
 
 _WITHOUT = f"""
 import sys

@@ -1,10 +1,10 @@
-"""`make bench`: claims bound in a burst, from `kubectl apply` to a Pod's first byte, calls of the library."""
+"""`make bench`: claims bound in a burst, from `kubectl apply` to a Pod's first byte, calls of the library, agents."""
 
 import argparse
 import sys
 from typing import Final
 
-from tools.bench import claims, library, pods
+from tools.bench import agents, claims, library, pods
 from tools.cluster.nodes.commands import obstacle
 
 _EXAMPLES: Final = """\
@@ -13,8 +13,9 @@ examples:
   python -m tools.bench claims --count=1000   a larger burst
   python -m tools.bench pods --count=50       more Pods, one after the other
   python -m tools.bench library --count=5000  the library's calls beside so many storages
+  python -m tools.bench agents --count=1000   so many agents that connect at once
 """
-_COUNTS: Final = {"claims": 200, "pods": 10, "library": 5000}
+_COUNTS: Final = {"claims": 200, "pods": 10, "library": 5000, "agents": 1000}
 
 
 def main() -> int:
@@ -25,7 +26,9 @@ def main() -> int:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", nargs="*", choices=[*_COUNTS, []], metavar="claims|pods|library", help="default: all")
+    parser.add_argument(
+        "what", nargs="*", choices=[*_COUNTS, []], metavar="claims|pods|library|agents", help="default: all"
+    )
     parser.add_argument("--count", type=int, metavar="N", help=f"runners (default: {_COUNTS})")
     options = parser.parse_args()
     for what in options.what or _COUNTS:
@@ -34,6 +37,8 @@ def main() -> int:
             claims.measure(count)
         elif what == "library":
             library.measure(count)
+        elif what == "agents":
+            agents.measure(count)
         elif problem := obstacle():
             print(f"pods: not measured, no Pods run here: {problem}")
         else:

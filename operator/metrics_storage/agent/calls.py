@@ -1,0 +1,138 @@
+"""What the controller asks of a node: each call is one step of the engine, and every step can be repeated."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from metrics_storage.channel import channel_pb2 as pb
+from metrics_storage.channel.messages import read_identity, read_spec, write_entry, write_failure, write_usage
+from metrics_storage.engine.host import LocalEngine
+from metrics_storage.engine.volume.epochs import Epochs
+from metrics_storage.errors import MetricsStorageError
+from metrics_storage.model.identity import Uid
+
+_log = logging.getLogger(__name__)
+
+
+class Calls:
+    """Carries calls out on an engine; steps that change something one at a time for each uid, whoever asks."""
+
+    def __init__(self, engine: LocalEngine, epochs: Epochs) -> None:
+        self._engine = engine
+        self._epochs = epochs
+        self._running: dict[Uid, tuple[asyncio.Lock, int]] = {}
+        self._steps: Final[dict[str, Callable[[Any], Awaitable[pb.Result]]]] = {
+            "find": self._find,
+            "uids": self._uids,
+            "ensure": self._ensure,
+            "latch": self._latch,
+            "snapshot": self._snapshot,
+            "archive": self._archive,
+            "condemn": self._condemn,
+            "remove": self._remove,
+            "retain": self._retain,
+            "check_never_made": self._check_never_made,
+            "forget": self._forget,
+            "measure": self._measure,
+        }
+
+    async def accept(self, epoch: int) -> None:
+        """Refuse controllers of earlier epochs from now on.
+
+        Raises:
+            StaleEpochError: this one is of an earlier epoch itself.
+        """
+        await asyncio.to_thread(self._epochs.accept, epoch)
+
+    async def answer(self, call: pb.Call) -> pb.Result:
+        """Carry a call out; what goes wrong is the result."""
+        step = call.WhichOneof("step")
+        try:
+            await self.accept(call.epoch)
+            if step is None:
+                raise MetricsStorageError("this agent does not know that step: is it older than its controller?")
+            result = await self._steps[step](getattr(call, step))
+        except Exception as exc:
+            if not isinstance(exc, MetricsStorageError | OSError):
+                _log.exception("%s failed unexpectedly", step)
+            result = pb.Result(failure=write_failure(exc))
+        result.id = call.id
+        return result
+
+    async def _find(self, step: pb.Find) -> pb.Result:
+        record = await self._engine.find(Uid(step.uid))
+        return pb.Result(entry=write_entry(record)) if record else pb.Result(nothing=pb.Nothing())
+
+    async def _uids(self, _step: pb.Uids) -> pb.Result:
+        return pb.Result(uids=pb.UidList(uids=await self._engine.uids()))
+
+    async def _ensure(self, step: pb.Ensure) -> pb.Result:
+        identity, spec = read_identity(step.identity), read_spec(step.spec)
+        async with self._alone(identity.uid):
+            ensured = await self._engine.ensure(identity, spec)
+        return pb.Result(entry=write_entry(ensured.record, ensured.repairs))
+
+    async def _latch(self, step: pb.Latch) -> pb.Result:
+        identity = read_identity(step.identity)
+        async with self._alone(identity.uid):
+            return pb.Result(entry=write_entry(await self._engine.latch(identity, step.reason, step.requested_at)))
+
+    async def _snapshot(self, step: pb.Snapshot) -> pb.Result:
+        identity = read_identity(step.identity)
+        async with self._alone(identity.uid):
+            return pb.Result(entry=write_entry(await self._engine.snapshot(identity)))
+
+    async def _archive(self, step: pb.Archive) -> pb.Result:
+        identity = read_identity(step.identity)
+        async with self._alone(identity.uid):
+            return pb.Result(entry=write_entry(await self._engine.archive(identity)))
+
+    async def _condemn(self, step: pb.Condemn) -> pb.Result:
+        identity = read_identity(step.identity)
+        async with self._alone(identity.uid):
+            return pb.Result(entry=write_entry(await self._engine.condemn(identity)))
+
+    async def _remove(self, step: pb.Remove) -> pb.Result:
+        identity = read_identity(step.identity)
+        async with self._alone(identity.uid):
+            return pb.Result(entry=write_entry(await self._engine.remove(identity)))
+
+    async def _retain(self, step: pb.Retain) -> pb.Result:
+        identity = read_identity(step.identity)
+        async with self._alone(identity.uid):
+            return pb.Result(entry=write_entry(await self._engine.retain(identity)))
+
+    async def _check_never_made(self, step: pb.CheckNeverMade) -> pb.Result:
+        identity = read_identity(step.identity)
+        async with self._alone(identity.uid):
+            await self._engine.check_never_made(identity, claimed=step.claimed)
+        return pb.Result(nothing=pb.Nothing())
+
+    async def _forget(self, step: pb.Forget) -> pb.Result:
+        uid = Uid(step.uid)
+        async with self._alone(uid):
+            await self._engine.forget(uid)
+        return pb.Result(nothing=pb.Nothing())
+
+    async def _measure(self, step: pb.Measure) -> pb.Result:
+        identity = read_identity(step.identity)
+        async with self._alone(identity.uid):
+            usage = await self._engine.measure(identity)
+        return pb.Result(usage=write_usage(usage)) if usage else pb.Result(nothing=pb.Nothing())
+
+    @asynccontextmanager
+    async def _alone(self, uid: Uid) -> AsyncIterator[None]:
+        """Wait for whatever an earlier connection has asked for the same uid: it goes on without its caller."""
+        lock, users = self._running.get(uid, (asyncio.Lock(), 0))
+        self._running[uid] = lock, users + 1
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._running[uid]
+            if users == 1:
+                del self._running[uid]
+            else:
+                self._running[uid] = lock, users - 1

@@ -1,0 +1,125 @@
+"""The agents that are connected: what is asked of them, and what they answer."""
+
+import asyncio
+import itertools
+from dataclasses import dataclass
+
+from metrics_storage.channel import channel_pb2 as pb
+from metrics_storage.channel.messages import read_failure
+from metrics_storage.errors import NodeUnavailableError
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPod:
+    """The Pod that an agent runs in, as its token proves it."""
+
+    node: str
+    name: str
+    uid: str
+
+
+class Agent:
+    """One connected agent. Calls that it has not answered when the connection ends have an unknown outcome."""
+
+    def __init__(self, pod: AgentPod, volume_id: str, epoch: int) -> None:
+        self.pod = pod
+        self.volume_id = volume_id
+        self._epoch = epoch
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[pb.Result]] = {}
+        self._outgoing: asyncio.Queue[pb.Call] = asyncio.Queue()
+        self._reason = ""
+        self.ended = asyncio.Event()
+        """Set once the connection is over, or is to be ended."""
+
+    async def ask(self, call: pb.Call) -> pb.Result:
+        """Have a step carried out on the node.
+
+        Raises:
+            NodeUnavailableError: the connection ended first; whether the step was carried out is not known.
+            MetricsStorageError, OSError: what went wrong there.
+        """
+        if self.ended.is_set():
+            raise self._unavailable()
+        call.id, call.epoch = next(self._numbers), self._epoch
+        future: asyncio.Future[pb.Result] = asyncio.get_running_loop().create_future()
+        self._waiting[call.id] = future
+        self._outgoing.put_nowait(call)
+        try:
+            result = await future
+        finally:
+            self._waiting.pop(call.id, None)
+        if result.WhichOneof("outcome") == "failure":
+            raise read_failure(result.failure)
+        return result
+
+    async def next_call(self) -> pb.Call:
+        """The next call to be sent."""
+        return await self._outgoing.get()
+
+    def take(self, result: pb.Result) -> None:
+        """Hand a result to who waits for it; nobody may, any more."""
+        future = self._waiting.get(result.id)
+        if future is not None and not future.done():
+            future.set_result(result)
+
+    def end(self, reason: str) -> None:
+        """The connection is over, or is to be ended now; who waits is told."""
+        if self.ended.is_set():
+            return
+        self._reason = reason
+        self.ended.set()
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(self._unavailable())
+
+    def _unavailable(self) -> NodeUnavailableError:
+        return NodeUnavailableError(f"the agent of node {self.pod.node} is not connected: {self._reason}")
+
+
+class Agents:
+    """All connected agents, by the id of their storage volume."""
+
+    def __init__(self) -> None:
+        self._agents: dict[str, Agent] = {}
+
+    def __len__(self) -> int:
+        return len(self._agents)
+
+    def end(self, reason: str) -> None:
+        """End all connections."""
+        for agent in self._agents.values():
+            agent.end(reason)
+
+    def of(self, volume_id: str) -> Agent:
+        """The agent of a storage volume.
+
+        Raises:
+            NodeUnavailableError: it is not connected.
+        """
+        agent = self._agents.get(volume_id)
+        if agent is None:
+            raise NodeUnavailableError(f"the agent of storage volume {volume_id} is not connected")
+        return agent
+
+    def add(self, agent: Agent) -> None:
+        """Take a connection; an earlier one of the same node is over.
+
+        Raises:
+            NodeUnavailableError: another node is connected with a volume of that id, as with a copy of its disk.
+        """
+        before = self._agents.get(agent.volume_id)
+        if before is not None and before.pod.node != agent.pod.node:
+            raise NodeUnavailableError(
+                f"storage volume {agent.volume_id} is that of node {before.pod.node}, which is connected: is the disk "
+                f"of node {agent.pod.node} a copy of it?"
+            )
+        if before is not None:
+            before.end("it has connected anew")
+        self._agents[agent.volume_id] = agent
+
+    def remove(self, agent: Agent, reason: str) -> None:
+        """The connection is over."""
+        agent.end(reason)
+        if self._agents.get(agent.volume_id) is agent:
+            del self._agents[agent.volume_id]

@@ -1,0 +1,125 @@
+"""A controller's server and the agent of one node, connected over the loopback address."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from metrics_storage.agent.calls import Calls
+from metrics_storage.agent.connection import Connection
+from metrics_storage.controller.fleet.agents import AgentPod, Agents
+from metrics_storage.controller.fleet.remote_engine import RemoteEngine
+from metrics_storage.controller.fleet.server import FleetServer
+from metrics_storage.engine.host import LocalEngine
+from metrics_storage.engine.lifecycle.engine import StorageEngine
+from metrics_storage.engine.volume.epochs import Epochs
+from metrics_storage.engine.volume.volume import Role, Volume
+
+TOKENS = {"token-1": AgentPod("node-1", "agent-1", "u1"), "token-2": AgentPod("node-2", "agent-2", "u2")}
+
+
+async def authenticate(token: str) -> AgentPod | None:
+    """Whose token it is."""
+    return TOKENS.get(token)
+
+
+async def eventually(holds: Callable[[], bool], what: str) -> None:
+    """Wait for a condition, while everything else goes on."""
+    end = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < end, what
+        await asyncio.sleep(0.005)
+
+
+@dataclass
+class Controller:
+    """A controller's side: its agents, and the server that they dial."""
+
+    epoch: int = 1
+    agents: Agents = field(default_factory=Agents)
+    port: int = 0
+
+    async def __aenter__(self) -> "Controller":
+        self.server = FleetServer(self.agents, self.epoch, authenticate)
+        self.port = await self.server.start(f"127.0.0.1:{self.port}", grpc.local_server_credentials())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.server.stop(5)
+
+
+@dataclass
+class Node:
+    """A node's side: volumes, engine, and the calls that are carried out on it."""
+
+    root: Path
+    disk: StorageEngine
+    engine: LocalEngine
+    calls: Calls
+    volume_id: str
+
+    def connection(
+        self, port: int, shown: str = "token-1", volume_id: str = "", *, first_pause: float = 0.5
+    ) -> Connection:
+        """A connection of this node's agent that is not dialled yet."""
+
+        def dial() -> grpc.aio.Channel:
+            options = [("grpc.use_local_subchannel_pool", 1)]
+            address = f"127.0.0.1:{port}"
+            return grpc.aio.secure_channel(address, grpc.local_channel_credentials(), options=options)
+
+        volume_id = volume_id or self.volume_id
+        return Connection(self.calls, volume_id, dial, lambda: shown, first_pause=first_pause)
+
+    @asynccontextmanager
+    async def connected(self, controller: Controller) -> AsyncIterator[Connection]:
+        """Be connected to a controller."""
+        connection = self.connection(controller.port)
+        running = asyncio.create_task(connection.run())
+        try:
+            await eventually(lambda: connection.connected and len(controller.agents) > 0, "the agent is connected")
+            yield connection
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+
+
+@asynccontextmanager
+async def node(root: Path) -> AsyncIterator[Node]:
+    """A node with fresh volumes, or those that are there."""
+    for name in ("storage", "quarantine"):
+        (root / name).mkdir(exist_ok=True)
+    with (
+        Volume(root / "storage", Role.STORAGE, initialise=True) as storage,
+        Volume(root / "quarantine", Role.QUARANTINE, initialise=True) as quarantine,
+    ):
+        storage.lock()
+        disk = StorageEngine(storage, quarantine)
+        engine = LocalEngine(disk, workers=2, archive_workers=1)
+        try:
+            yield Node(root, disk, engine, Calls(engine, Epochs(storage)), storage.id)
+        finally:
+            engine.close()
+
+
+@asynccontextmanager
+async def remote(root: Path) -> AsyncIterator[tuple[RemoteEngine, Node, Controller]]:
+    """An engine of a connected node."""
+    async with node(root) as here, Controller() as controller, here.connected(controller):
+        yield RemoteEngine(controller.agents, here.volume_id), here, controller
+
+
+def run(rule: Coroutine[Any, Any, None]) -> None:
+    """Have a rule hold, within a minute."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(60):
+            await rule
+
+    asyncio.run(bounded())

@@ -1,0 +1,1 @@
+"""Agents and their controller, on connections of this machine."""

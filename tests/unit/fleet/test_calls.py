@@ -1,0 +1,171 @@
+"""What is asked of a node and answered: repeated, one at a time, checked on both sides."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metrics_storage.channel import channel_pb2 as pb
+from metrics_storage.channel.messages import write_entry, write_identity, write_spec
+from metrics_storage.controller.fleet.agents import Agent, AgentPod, Agents
+from metrics_storage.controller.fleet.remote_engine import RemoteEngine
+from metrics_storage.errors import MetricsStorageError, NodeUnavailableError
+from metrics_storage.model.identity import Identity, Uid
+from metrics_storage.model.record import Phase, Record
+from tests.contract.engine import NOW, RUNNER, SPEC
+from tests.contract.fleet import Controller, node, remote, run
+
+OUTSIDE = pb.Identity(namespace="..", name="a", uid=RUNNER.uid)
+OTHER = Identity("runners", "runner-1", Uid("1b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"))
+
+
+def test_a_step_whose_answer_is_lost_is_repeated_and_done_once(tmp_path: Path) -> None:
+    async def rule() -> None:
+        async with remote(tmp_path) as (engine, here, controller):
+            await engine.ensure(RUNNER, SPEC)
+            (here.root / "storage" / RUNNER.relative_path / "evidence").write_text("{")
+            await engine.latch(RUNNER, "not JSON", NOW)
+            begun, go_on = asyncio.Event(), asyncio.Event()
+            archive = here.engine.archive
+            calls: list[Identity] = []
+
+            async def slow(identity: Identity) -> Record:
+                calls.append(identity)
+                begun.set()
+                await go_on.wait()
+                return await archive(identity)
+
+            here.engine.archive = slow  # type: ignore[method-assign]
+            first = asyncio.create_task(engine.archive(RUNNER))
+            await begun.wait()
+            controller.agents.of(here.volume_id).end("it is cut")
+            with pytest.raises(NodeUnavailableError, match="it is cut"):
+                await first
+            await controller.server.stop(5)
+            go_on.set()
+            async with Controller(agents=controller.agents, port=0) as anew, here.connected(anew):
+                record = await engine.archive(RUNNER)
+            assert record.phase is Phase.VERIFIED
+            assert calls == [RUNNER, RUNNER]
+            assert len(list((here.root / "quarantine").glob("*/*.tar.gz"))) == 1
+
+    run(rule())
+
+
+def test_a_step_waits_for_the_same_uids_step_of_an_earlier_connection(tmp_path: Path) -> None:
+    async def rule() -> None:
+        async with node(tmp_path) as here:
+            running, most = 0, 0
+
+            async def ensure(*_: object) -> Any:
+                nonlocal running, most
+                running += 1
+                most = max(most, running)
+                await asyncio.sleep(0.02)
+                running -= 1
+                raise MetricsStorageError("enough")
+
+            here.engine.ensure = ensure  # type: ignore[method-assign, assignment]
+            call = pb.Call(epoch=1, ensure=pb.Ensure(identity=write_identity(RUNNER), spec=write_spec(SPEC)))
+            await asyncio.gather(*(here.calls.answer(call) for _ in range(5)))
+            assert most == 1
+            assert not here.calls._running
+
+    run(rule())
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        (pb.Call(epoch=1), "Error"),
+        (pb.Call(epoch=1, find=pb.Find(uid="../../etc")), "InvalidSpec"),
+        (pb.Call(epoch=1, remove=pb.Remove(identity=OUTSIDE)), "InvalidSpec"),
+        (pb.Call(epoch=1, ensure=pb.Ensure(identity=write_identity(RUNNER))), "InvalidSpec"),
+        (pb.Call(epoch=1, retain=pb.Retain()), "InvalidSpec"),
+    ],
+    ids=["no step", "a path for a uid", "a path for a namespace", "no spec", "no identity"],
+)  # fmt: skip
+def test_what_is_no_call_is_an_error_and_touches_nothing(tmp_path: Path, call: pb.Call, code: str) -> None:
+    async def rule() -> None:
+        async with node(tmp_path) as here:
+            result = await here.calls.answer(call)
+            assert result.failure.code == code
+            assert [path.name for path in (here.root / "storage").iterdir()] == [".metrics-storage"]
+
+    run(rule())
+
+
+class Answering(Agents):
+    """An agent that answers whatever a test says."""
+
+    def __init__(self, answer: pb.Result) -> None:
+        super().__init__()
+        self._answer = answer
+
+    def of(self, volume_id: str) -> Agent:
+        agent = Agent(AgentPod("node-1", "agent-1", "u1"), volume_id, 1)
+
+        async def ask(_call: pb.Call) -> pb.Result:
+            return self._answer
+
+        agent.ask = ask  # type: ignore[method-assign, assignment]
+        return agent
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pb.Result(),
+        pb.Result(usage=pb.Usage(bytes=1)),
+        pb.Result(entry=pb.Entry(record=b"{")),
+        pb.Result(entry=write_entry(Record(identity=OTHER, spec=SPEC, phase=Phase.GONE))),
+    ],
+    ids=["nothing at all", "something else", "no JSON", "another's entry"],
+)
+def test_an_answer_that_does_not_fit_is_an_error_and_never_nothing(answer: pb.Result) -> None:
+    engine = RemoteEngine(Answering(answer), "volume")
+
+    async def rule() -> None:
+        with pytest.raises(MetricsStorageError):
+            await engine.find(RUNNER.uid)
+        with pytest.raises(MetricsStorageError):
+            await engine.remove(RUNNER)
+
+    run(rule())
+
+
+def test_a_result_that_nobody_waits_for_is_dropped() -> None:
+    agent = Agent(AgentPod("node-1", "agent-1", "u1"), "volume", 1)
+    agent.take(pb.Result(id=7))
+
+
+def test_who_gives_up_waiting_leaves_nothing_behind(tmp_path: Path) -> None:
+    async def rule() -> None:
+        agent = Agent(AgentPod("node-1", "agent-1", "u1"), "volume", 1)
+        asking = asyncio.create_task(agent.ask(pb.Call()))
+        call = await agent.next_call()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        agent.take(pb.Result(id=call.id))
+        assert not agent._waiting
+
+    run(rule())
+
+
+def test_an_agent_that_hangs_is_unavailable_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metrics_storage.controller.fleet.remote_engine._TIMEOUT", 0.05)
+
+    async def rule() -> None:
+        async with remote(tmp_path) as (engine, here, _):
+
+            async def never(*_: object) -> Any:
+                await asyncio.Event().wait()
+
+            here.engine.find = never  # type: ignore[method-assign, assignment]
+            with pytest.raises(NodeUnavailableError, match="did not answer find within"):
+                await engine.find(RUNNER.uid)
+            assert await engine.measure(RUNNER) is None
+
+    run(rule())

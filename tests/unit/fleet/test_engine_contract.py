@@ -1,0 +1,32 @@
+"""The contract of engines, kept by the one of this machine and by the one behind a connection."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.contract.engine import Connect, EngineContract, Site
+from tests.contract.fleet import node, remote
+
+
+class TestLocalEngine(EngineContract):
+    @pytest.fixture
+    def connect(self, tmp_path: Path) -> Connect:
+        @asynccontextmanager
+        async def connect() -> AsyncIterator[Site]:
+            async with node(tmp_path) as here:
+                yield Site(here.engine, tmp_path / "storage")
+
+        return connect
+
+
+class TestRemoteEngine(EngineContract):
+    @pytest.fixture
+    def connect(self, tmp_path: Path) -> Connect:
+        @asynccontextmanager
+        async def connect() -> AsyncIterator[Site]:
+            async with remote(tmp_path) as (engine, _, _):
+                yield Site(engine, tmp_path / "storage")
+
+        return connect
