@@ -1,4 +1,4 @@
-"""Run the proof: `python -m tests.faults --mode quick|full [--only kill,errors,attacks,power,hostile,mutants]`.
+"""Run the proof: `python -m tests.faults --mode quick|full [--only kill,errors,attacks,power,hostile,channel,mutants]`.
 
 Quick takes minutes and tries every call of every life once; full takes hours: deaths during the recovery from
 deaths, power cuts on both file systems at every call of every life, every mutant against everything.
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from tests.faults import images, isolation, workers
+from tests.faults.channel import tries as channel_tries
 from tests.faults.crash import attacks, campaign, stracing, tries
 from tests.faults.crash.calls import Call
 from tests.faults.crash.campaign import Point
@@ -30,9 +31,12 @@ from tests.faults.tally import Tally
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 
-_PARTS: Final = ("kill", "errors", "attacks", "power", "hostile", "mutants")
+_PARTS: Final = ("kill", "errors", "attacks", "power", "hostile", "channel", "mutants")
 _LONG: Final = "second life"
 """Two quarantines, one after the other; quick mode tries every third point of it."""
+
+_BYTES: Final = 16
+"""Quick mode cuts the wire at every so manieth byte."""
 
 _SHOWN: Final = 20
 """Violations that are printed at the end."""
@@ -114,6 +118,17 @@ class Proof:
     def hostile(self) -> None:
         """Directories that attack whoever walks them, and volumes that go away."""
         part.run("full" if self._full else "quick", self.tally, jobs=self._jobs)
+
+    def channel(self) -> None:
+        """Messages lost, last, twice and overtaken, and wires cut, between an agent and its controller."""
+        prepare = partial(channel_tries.prepare, self._root)
+        with workers.Worker(prepare) as worker:
+            counted = worker.submit(channel_tries.count).result()
+        print(f"  a life has {', '.join(f'{number:,} {what}' for what, number in sorted(counted.items()))}", flush=True)
+        points = list(channel_tries.points(counted, every=1 if self._full else _BYTES))
+        found = workers.in_parallel("channel", channel_tries.try_point, points, self._jobs, prepare)
+        for point, broken in found:
+            self._add(point.kind, broken)
 
     def mutants(self) -> None:
         """Each broken engine must be noticed; so must the naive one."""

@@ -6,13 +6,14 @@ Where something else behind a step keeps the promises too, what notices its abse
 from typing import Final
 
 from tests.faults.change import apply
+from tests.faults.mutants.channel import CHANNEL
 from tests.faults.mutants.flushes import FLUSHES
 from tests.faults.mutants.mutant import Mutant
 from tests.faults.mutants.order import ORDER
 from tests.faults.mutants.preconditions import PRECONDITIONS
 from tests.faults.mutants.verification import VERIFICATION
 
-MUTANTS: Final[dict[str, Mutant]] = FLUSHES | ORDER | VERIFICATION | PRECONDITIONS
+MUTANTS: Final[dict[str, Mutant]] = FLUSHES | ORDER | VERIFICATION | PRECONDITIONS | CHANNEL
 
 
 def install(name: str) -> None:
