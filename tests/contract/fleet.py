@@ -12,6 +12,7 @@ import grpc
 
 from metrics_storage.agent.calls import Calls
 from metrics_storage.agent.connection import Connection
+from metrics_storage.controller.fleet.admission import Admission, BindingStore
 from metrics_storage.controller.fleet.agents import AgentPod, Agents
 from metrics_storage.controller.fleet.remote_engine import RemoteEngine
 from metrics_storage.controller.fleet.server import FleetServer
@@ -19,8 +20,14 @@ from metrics_storage.engine.host import LocalEngine
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.epochs import Epochs
 from metrics_storage.engine.volume.volume import Role, Volume
+from metrics_storage.model.bindings import Binding
+from metrics_storage.model.identity import Uid
 
-TOKENS = {"token-1": AgentPod("node-1", "agent-1", "u1"), "token-2": AgentPod("node-2", "agent-2", "u2")}
+NODES = [
+    AgentPod(f"node-{number}", Uid(f"{number:08}-0000-4000-8000-000000000000"), f"agent-{number}", f"u{number}")
+    for number in range(20)
+]
+TOKENS = {f"token-{number}": pod for number, pod in enumerate(NODES)}
 
 
 async def authenticate(token: str) -> AgentPod | None:
@@ -36,16 +43,39 @@ async def eventually(holds: Callable[[], bool], what: str) -> None:
         await asyncio.sleep(0.005)
 
 
+class MemoryBindings:
+    """Bindings that end with the process."""
+
+    def __init__(self) -> None:
+        self.all: dict[Uid, Binding] = {}
+
+    def of_volume(self, volume_id: Uid) -> Binding | None:
+        return self.all.get(volume_id)
+
+    def of_node(self, node_uid: Uid) -> Binding | None:
+        return next((binding for binding in self.all.values() if binding.node_uid == node_uid), None)
+
+    def record(self, binding: Binding) -> None:
+        self.all[binding.volume_id] = binding
+
+
+async def every_node_exists(_name: str, _uid: Uid) -> bool:
+    """No Node is gone."""
+    return True
+
+
 @dataclass
 class Controller:
     """A controller's side: its agents, and the server that they dial."""
 
     epoch: int = 1
     agents: Agents = field(default_factory=Agents)
+    bindings: BindingStore = field(default_factory=MemoryBindings)
     port: int = 0
 
     async def __aenter__(self) -> "Controller":
-        self.server = FleetServer(self.agents, self.epoch, authenticate)
+        admission = Admission(self.bindings, every_node_exists)
+        self.server = FleetServer(self.agents, self.epoch, authenticate, admission)
         self.port = await self.server.start(f"127.0.0.1:{self.port}", grpc.local_server_credentials())
         return self
 
@@ -61,7 +91,7 @@ class Node:
     disk: StorageEngine
     engine: LocalEngine
     calls: Calls
-    volume_id: str
+    volume_id: Uid
 
     def connection(
         self, port: int, shown: str = "token-1", volume_id: str = "", *, first_pause: float = 0.5
@@ -103,7 +133,7 @@ async def node(root: Path) -> AsyncIterator[Node]:
         disk = StorageEngine(storage, quarantine)
         engine = LocalEngine(disk, workers=2, archive_workers=1)
         try:
-            yield Node(root, disk, engine, Calls(engine, Epochs(storage)), storage.id)
+            yield Node(root, disk, engine, Calls(engine, Epochs(storage)), Uid(storage.id))
         finally:
             engine.close()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +11,24 @@ import pytest
 from metrics_storage.controller.fleet.agents import AgentPod
 from metrics_storage.controller.fleet.authentication import AUDIENCE, TokenReviewer
 from metrics_storage.kube.api import Api
+from metrics_storage.model.identity import Uid
 from tools.cluster import Cluster
 
 AGENT = "agent"
 POD = "agent-abcde"
+NODE = "node-7"
 Review = Callable[[str], AgentPod | None]
 
 
 @pytest.fixture
-def node_agent(cluster: Cluster, operator_kubeconfig: Path, namespace: str) -> dict[str, Any]:
+def node_agent(cluster: Cluster, operator_kubeconfig: Path, namespace: str) -> Iterator[dict[str, Any]]:
     """The Pod of an agent, placed on a node."""
     for account in (AGENT, "somebody"):
         cluster.kubectl("-n", namespace, "create", "serviceaccount", account)
-    return make_pod(cluster, namespace)
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}
+    cluster.kubectl("create", "-f", "-", stdin=json.dumps(node))
+    yield make_pod(cluster, namespace)
+    cluster.kubectl("delete", "node", NODE, "--ignore-not-found")
 
 
 @pytest.fixture
@@ -39,7 +44,7 @@ def make_pod(cluster: Cluster, namespace: str, account: str = AGENT, name: str =
     spec = {
         "serviceAccountName": account,
         "automountServiceAccountToken": False,
-        "nodeName": "node-7",
+        "nodeName": NODE,
         "containers": [{"name": "agent", "image": "agent"}],
     }
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
@@ -70,7 +75,8 @@ def test_a_token_proves_the_node_of_its_pod(
     cluster: Cluster, namespace: str, node_agent: dict[str, Any], review: Review
 ) -> None:
     proven = review(issue(cluster, namespace, node_agent))
-    assert proven == AgentPod("node-7", POD, node_agent["metadata"]["uid"])
+    node_uid = Uid(json.loads(cluster.kubectl("get", "node", NODE, "-o", "json").stdout)["metadata"]["uid"])
+    assert proven == AgentPod(NODE, node_uid, POD, node_agent["metadata"]["uid"])
 
 
 def test_no_other_token_proves_anything(
@@ -91,6 +97,24 @@ def test_a_token_is_worth_nothing_once_its_pod_is_gone_or_another_has_its_name(
     cluster.kubectl("-n", namespace, "delete", "pod", POD, "--grace-period=0", "--force")
     assert review(token) is None
     make_pod(cluster, namespace)
+    assert review(token) is None
+
+
+def test_a_node_is_known_by_its_uid(
+    cluster: Cluster, namespace: str, node_agent: dict[str, Any], review: Review
+) -> None:
+    token = issue(cluster, namespace, node_agent)
+    first = review(token)
+    assert first is not None
+
+    async def exists(uid: Uid) -> bool:
+        async with await Api.connect(cluster.kubeconfig, cluster.context) as api:
+            return await TokenReviewer(api, namespace, AGENT).node_exists(NODE, uid)
+
+    assert asyncio.run(exists(first.node_uid))
+    assert not asyncio.run(exists(Uid.new()))
+    cluster.kubectl("delete", "node", NODE)
+    assert not asyncio.run(exists(first.node_uid))
     assert review(token) is None
 
 

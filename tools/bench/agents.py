@@ -23,6 +23,7 @@ import grpc
 from metrics_storage.agent.calls import Calls
 from metrics_storage.agent.connection import Connection
 from metrics_storage.channel.protocol import KEEPALIVE
+from metrics_storage.controller.fleet.admission import Admission
 from metrics_storage.controller.fleet.agents import AgentPod, Agents
 from metrics_storage.controller.fleet.remote_engine import RemoteEngine
 from metrics_storage.controller.fleet.server import FleetServer
@@ -30,6 +31,7 @@ from metrics_storage.engine.host import LocalEngine
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.epochs import Epochs
 from metrics_storage.engine.volume.volume import Role, Volume
+from metrics_storage.model.bindings import Binding
 from metrics_storage.model.identity import Uid
 
 _PROCESSES: Final = 2
@@ -44,7 +46,7 @@ def measure(many: int) -> None:
 
 async def _measure(many: int) -> None:
     agents = Agents()
-    server = FleetServer(agents, 1, _authenticate)
+    server = FleetServer(agents, 1, _authenticate, Admission(_NoBindings(), _exists))
     port = await server.start("127.0.0.1:0", grpc.local_server_credentials())
     before = _resident(Path("/proc/self"))
     with ExitStack() as stack:
@@ -72,12 +74,29 @@ async def _measure(many: int) -> None:
     print(f"  the controller has {grown >> 10} MiB more, {grown / many:.0f} KiB for each")
 
 
-def _volume_id(number: int) -> str:
-    return str(uuid.UUID(int=number))
+def _volume_id(number: int) -> Uid:
+    return Uid(str(uuid.UUID(int=number)))
+
+
+class _NoBindings:
+    """Remembers nothing: every node is a new one."""
+
+    def of_volume(self, _volume_id: Uid) -> None:
+        return None
+
+    def of_node(self, _node_uid: Uid) -> None:
+        return None
+
+    def record(self, binding: Binding) -> None:
+        """Forget it."""
 
 
 async def _authenticate(token: str) -> AgentPod:
-    return AgentPod(token, token, token)
+    return AgentPod(token, Uid.new(), token, token)
+
+
+async def _exists(_name: str, _uid: Uid) -> bool:
+    return True
 
 
 async def _until(holds: Callable[[], bool]) -> None:

@@ -24,6 +24,7 @@ class Resource:
 CLAIMS: Final = Resource("/api/v1", "persistentvolumeclaims")
 VOLUMES: Final = Resource("/api/v1", "persistentvolumes", namespaced=False)
 CONFIG_MAPS: Final = Resource("/api/v1", "configmaps")
+NODES: Final = Resource("/api/v1", "nodes", namespaced=False)
 PODS: Final = Resource("/api/v1", "pods")
 TOKEN_REVIEWS: Final = Resource("/apis/authentication.k8s.io/v1", "tokenreviews", namespaced=False)
 EVENTS: Final = Resource("/api/v1", "events")

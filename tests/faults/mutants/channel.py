@@ -7,15 +7,18 @@ from typing import Any, Final
 from metrics_storage.agent.calls import Calls
 from metrics_storage.channel.messages import read_record
 from metrics_storage.controller.fleet import remote_engine
-from metrics_storage.controller.fleet.agents import Agent, Agents
+from metrics_storage.controller.fleet.admission import Admission
+from metrics_storage.controller.fleet.agents import Agent
 from metrics_storage.controller.fleet.remote_engine import RemoteEngine
 from metrics_storage.engine.volume import epochs
+from metrics_storage.engine.volume.bindings import Bindings
 from metrics_storage.engine.volume.epochs import Epochs
 from metrics_storage.errors import NodeUnavailableError
-from tests.faults.change import Change, in_place_of, left_out
+from tests.faults.change import Change, in_place_of, left_out, says
 from tests.faults.mutants.mutant import Mutant, mutant
 
 _CONNECTION: Final = "tests/unit/fleet/test_connection.py::"
+_ADMISSION: Final = "tests/unit/fleet/test_admission.py::"
 _CALLS: Final = "tests/unit/fleet/test_calls.py::"
 
 
@@ -31,8 +34,8 @@ async def _not_alone(*_: object) -> AsyncIterator[None]:
     yield
 
 
-def _added_over(agents: Agents, agent: Agent) -> None:
-    agents._agents[agent.volume_id] = agent
+async def _admit(*_: object) -> None:
+    """Everybody."""
 
 
 CHANNEL: Final[dict[str, Mutant]] = {
@@ -55,8 +58,11 @@ CHANNEL: Final[dict[str, Mutant]] = {
         in_place_of(Calls._alone, _not_alone),
         _CALLS + "test_a_step_waits_for_the_same_uids_step_of_an_earlier_connection",
     ),
-    "a copy of a node's disk is taken for it": mutant(
-        in_place_of(Agents.add, _added_over), _CONNECTION + "test_a_copy_of_a_nodes_disk_on_another_node_is_refused"
+    "anybody speaks for a volume": mutant(
+        in_place_of(Admission.admit, _admit), _ADMISSION + "test_nobody_speaks_for_the_volume_of_a_node_that_is_away"
+    ),
+    "a node without its disk is a new one": mutant(
+        says(Bindings.of_node, None), _ADMISSION + "test_a_node_whose_disk_is_not_mounted_is_not_a_new_one"
     ),
     "who waits is not told that the connection ended": mutant(
         left_out(Agent.end), _CALLS + "test_a_step_whose_answer_is_lost_is_repeated_and_done_once"

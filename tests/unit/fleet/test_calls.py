@@ -8,13 +8,13 @@ import pytest
 
 from metrics_storage.channel import channel_pb2 as pb
 from metrics_storage.channel.messages import write_entry, write_identity, write_spec
-from metrics_storage.controller.fleet.agents import Agent, AgentPod, Agents
+from metrics_storage.controller.fleet.agents import Agent, Agents
 from metrics_storage.controller.fleet.remote_engine import RemoteEngine
 from metrics_storage.errors import MetricsStorageError, NodeUnavailableError
 from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Phase, Record
 from tests.contract.engine import NOW, RUNNER, SPEC
-from tests.contract.fleet import Controller, node, remote, run
+from tests.contract.fleet import NODES, Controller, eventually, node, remote, run
 
 OUTSIDE = pb.Identity(namespace="..", name="a", uid=RUNNER.uid)
 OTHER = Identity("runners", "runner-1", Uid("1b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"))
@@ -56,14 +56,18 @@ def test_a_step_whose_answer_is_lost_is_repeated_and_done_once(tmp_path: Path) -
 def test_a_step_waits_for_the_same_uids_step_of_an_earlier_connection(tmp_path: Path) -> None:
     async def rule() -> None:
         async with node(tmp_path) as here:
-            running, most = 0, 0
+            running, most, done = 0, 0, 0
+
+            def all_wait() -> bool:
+                return most > 1 or here.calls._running[RUNNER.uid][1] == 5
 
             async def ensure(*_: object) -> Any:
-                nonlocal running, most
+                nonlocal running, most, done
                 running += 1
                 most = max(most, running)
-                await asyncio.sleep(0.02)
-                running -= 1
+                if not done:
+                    await eventually(all_wait, "all calls wait for the first")
+                running, done = running - 1, done + 1
                 raise MetricsStorageError("enough")
 
             here.engine.ensure = ensure  # type: ignore[method-assign, assignment]
@@ -103,8 +107,8 @@ class Answering(Agents):
         super().__init__()
         self._answer = answer
 
-    def of(self, volume_id: str) -> Agent:
-        agent = Agent(AgentPod("node-1", "agent-1", "u1"), volume_id, 1)
+    def of(self, volume_id: Uid) -> Agent:
+        agent = Agent(NODES[1], volume_id, 1)
 
         async def ask(_call: pb.Call) -> pb.Result:
             return self._answer
@@ -124,7 +128,7 @@ class Answering(Agents):
     ids=["nothing at all", "something else", "no JSON", "another's entry"],
 )
 def test_an_answer_that_does_not_fit_is_an_error_and_never_nothing(answer: pb.Result) -> None:
-    engine = RemoteEngine(Answering(answer), "volume")
+    engine = RemoteEngine(Answering(answer), RUNNER.uid)
 
     async def rule() -> None:
         with pytest.raises(MetricsStorageError):
@@ -136,13 +140,13 @@ def test_an_answer_that_does_not_fit_is_an_error_and_never_nothing(answer: pb.Re
 
 
 def test_a_result_that_nobody_waits_for_is_dropped() -> None:
-    agent = Agent(AgentPod("node-1", "agent-1", "u1"), "volume", 1)
+    agent = Agent(NODES[1], RUNNER.uid, 1)
     agent.take(pb.Result(id=7))
 
 
 def test_who_gives_up_waiting_leaves_nothing_behind(tmp_path: Path) -> None:
     async def rule() -> None:
-        agent = Agent(AgentPod("node-1", "agent-1", "u1"), "volume", 1)
+        agent = Agent(NODES[1], RUNNER.uid, 1)
         asking = asyncio.create_task(agent.ask(pb.Call()))
         call = await agent.next_call()
         asking.cancel()
@@ -155,8 +159,6 @@ def test_who_gives_up_waiting_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_an_agent_that_hangs_is_unavailable_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metrics_storage.controller.fleet.remote_engine._TIMEOUT", 0.05)
-
     async def rule() -> None:
         async with remote(tmp_path) as (engine, here, _):
 
@@ -164,8 +166,10 @@ def test_an_agent_that_hangs_is_unavailable_after_a_while(tmp_path: Path, monkey
                 await asyncio.Event().wait()
 
             here.engine.find = never  # type: ignore[method-assign, assignment]
-            with pytest.raises(NodeUnavailableError, match="did not answer find within"):
-                await engine.find(RUNNER.uid)
+            with monkeypatch.context() as patch:
+                patch.setattr("metrics_storage.controller.fleet.remote_engine._TIMEOUT", 0.05)
+                with pytest.raises(NodeUnavailableError, match="did not answer find within"):
+                    await engine.find(RUNNER.uid)
             assert await engine.measure(RUNNER) is None
 
     run(rule())

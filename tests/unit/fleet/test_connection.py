@@ -16,7 +16,7 @@ from metrics_storage.errors import MetricsStorageError, NodeUnavailableError, St
 from metrics_storage.model.identity import Uid
 from metrics_storage.model.record import Phase
 from tests.contract.engine import RUNNER, SPEC
-from tests.contract.fleet import Controller, Node, eventually, node, remote, run
+from tests.contract.fleet import NODES, Controller, Node, eventually, node, remote, run
 
 
 async def refused(connection: Connection, caplog: pytest.LogCaptureFixture, said: str) -> None:
@@ -103,7 +103,7 @@ def test_a_copy_of_a_nodes_disk_on_another_node_is_refused(tmp_path: Path, caplo
     async def rule() -> None:
         async with remote(tmp_path) as (engine, here, controller):
             copy = here.connection(controller.port, "token-2")
-            await refused(copy, caplog, "is the disk of node node-2 a copy of it?")
+            await refused(copy, caplog, "was a disk moved or copied?")
             assert await engine.find(RUNNER.uid) is None
 
     run(rule())
@@ -152,14 +152,14 @@ def test_a_replaced_controller_is_not_listened_to_after_a_restart_either(
 def test_a_node_says_of_itself_only_what_its_token_does_not_prove(tmp_path: Path) -> None:
     async def rule() -> None:
         async with remote(tmp_path) as (_, here, controller):
-            assert controller.agents.of(here.volume_id).pod == AgentPod("node-1", "agent-1", "u1")
+            assert controller.agents.of(here.volume_id).pod == NODES[1]
             assert "node" not in pb.Hello.DESCRIPTOR.fields_by_name
 
     run(rule())
 
 
 def connections(here: Node, controller: Controller) -> list[Connection]:
-    return [here.connection(controller.port, volume_id=Uid.new()) for _ in range(20)]
+    return [here.connection(controller.port, f"token-{number}", Uid.new()) for number in range(len(NODES))]
 
 
 def test_agents_that_lost_their_controller_come_back_by_themselves(tmp_path: Path) -> None:

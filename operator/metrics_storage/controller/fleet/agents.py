@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from metrics_storage.channel import channel_pb2 as pb
 from metrics_storage.channel.messages import read_failure
 from metrics_storage.errors import NodeUnavailableError
+from metrics_storage.model.identity import Uid
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,7 @@ class AgentPod:
     """The Pod that an agent runs in, as its token proves it."""
 
     node: str
+    node_uid: Uid
     name: str
     uid: str
 
@@ -21,7 +23,7 @@ class AgentPod:
 class Agent:
     """One connected agent. Calls that it has not answered when the connection ends have an unknown outcome."""
 
-    def __init__(self, pod: AgentPod, volume_id: str, epoch: int) -> None:
+    def __init__(self, pod: AgentPod, volume_id: Uid, epoch: int) -> None:
         self.pod = pod
         self.volume_id = volume_id
         self._epoch = epoch
@@ -81,7 +83,7 @@ class Agents:
     """All connected agents, by the id of their storage volume."""
 
     def __init__(self) -> None:
-        self._agents: dict[str, Agent] = {}
+        self._agents: dict[Uid, Agent] = {}
 
     def __len__(self) -> int:
         return len(self._agents)
@@ -91,7 +93,7 @@ class Agents:
         for agent in self._agents.values():
             agent.end(reason)
 
-    def of(self, volume_id: str) -> Agent:
+    def of(self, volume_id: Uid) -> Agent:
         """The agent of a storage volume.
 
         Raises:
@@ -103,18 +105,8 @@ class Agents:
         return agent
 
     def add(self, agent: Agent) -> None:
-        """Take a connection; an earlier one of the same node is over.
-
-        Raises:
-            NodeUnavailableError: another node is connected with a volume of that id, as with a copy of its disk.
-        """
-        before = self._agents.get(agent.volume_id)
-        if before is not None and before.pod.node != agent.pod.node:
-            raise NodeUnavailableError(
-                f"storage volume {agent.volume_id} is that of node {before.pod.node}, which is connected: is the disk "
-                f"of node {agent.pod.node} a copy of it?"
-            )
-        if before is not None:
+        """Take a connection; an earlier one with the same volume is over."""
+        if before := self._agents.get(agent.volume_id):
             before.end("it has connected anew")
         self._agents[agent.volume_id] = agent
 

@@ -4,7 +4,8 @@ from typing import Any, Final
 
 from metrics_storage.controller.fleet.agents import AgentPod
 from metrics_storage.kube.api import Api
-from metrics_storage.kube.resources import PODS, TOKEN_REVIEWS
+from metrics_storage.kube.resources import NODES, PODS, TOKEN_REVIEWS
+from metrics_storage.model.identity import Uid
 
 AUDIENCE: Final = "metrics-storage"
 """What an agent's token is for. The API server itself refuses tokens with this audience."""
@@ -45,6 +46,19 @@ class TokenReviewer:
         """The Pod that a token is bound to, as it is now: for a moment a token outlives its Pod."""
         (name,), (uid,) = (extra.get(_EXTRA + key) or [""] for key in ("pod-name", "pod-uid"))
         found = await self._api.get(PODS, name, self._namespace) if name and uid else None
-        if found is None or found["metadata"]["uid"] != uid or not found["spec"].get("nodeName"):
+        if found is None or found["metadata"]["uid"] != uid:
             return None
-        return AgentPod(found["spec"]["nodeName"], name, uid)
+        node = await self._node_uid(found["spec"].get("nodeName", ""))
+        return AgentPod(found["spec"]["nodeName"], node, name, uid) if node else None
+
+    async def node_exists(self, name: str, uid: Uid) -> bool:
+        """Whether there is a Node of this name and uid now.
+
+        Raises:
+            KubernetesError: the API server cannot be asked now.
+        """
+        return await self._node_uid(name) == uid
+
+    async def _node_uid(self, name: str) -> Uid | None:
+        found = await self._api.get(NODES, name) if name else None
+        return Uid.parse(found["metadata"]["uid"]) if found else None

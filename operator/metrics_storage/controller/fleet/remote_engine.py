@@ -27,7 +27,7 @@ class RemoteEngine:
     never is that taken for "there is nothing". Otherwise it raises what the engine raises there.
     """
 
-    def __init__(self, agents: Agents, volume_id: str) -> None:
+    def __init__(self, agents: Agents, volume_id: Uid) -> None:
         self._agents = agents
         self._volume_id = volume_id
 

@@ -10,6 +10,7 @@ import grpc
 from metrics_storage import __version__
 from metrics_storage.channel import channel_pb2 as pb
 from metrics_storage.channel.protocol import AUTHORIZATION, CONNECT, HELLO_TIMEOUT, KEEPALIVE, VERSION
+from metrics_storage.controller.fleet.admission import Admission
 from metrics_storage.controller.fleet.agents import Agent, AgentPod, Agents
 from metrics_storage.errors import MetricsStorageError, NodeUnavailableError
 from metrics_storage.model.identity import Uid
@@ -32,8 +33,9 @@ Context = grpc.aio.ServicerContext[pb.FromAgent, pb.ToAgent]
 class FleetServer:
     """Takes the connections of agents, from `start` to `stop`."""
 
-    def __init__(self, agents: Agents, epoch: int, authenticate: Authenticate) -> None:
+    def __init__(self, agents: Agents, epoch: int, authenticate: Authenticate, admission: Admission) -> None:
         self._agents = agents
+        self._admission = admission
         self._epoch = epoch
         self._authenticate = authenticate
         self._server = grpc.aio.server(options=KEEPALIVE)
@@ -57,9 +59,12 @@ class FleetServer:
         pod = await self._prove(context)
         agent = await self._greet(pod, requests, context)
         try:
-            self._agents.add(agent)
+            await self._admission.admit(pod, agent.volume_id)
         except NodeUnavailableError as exc:
-            await context.abort(grpc.StatusCode.ALREADY_EXISTS, str(exc))
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(exc))
+        except (MetricsStorageError, OSError) as exc:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, f"whose volume it is cannot be found out now: {exc}")
+        self._agents.add(agent)
         _log.info("node %s is connected with storage volume %s", pod.node, agent.volume_id)
         try:
             welcome = pb.Welcome(protocol=VERSION, software=__version__, epoch=self._epoch)

@@ -1,0 +1,72 @@
+"""Whether an agent may speak for the storage volume that it says: a volume and a node belong together for good.
+
+A node that is compromised could otherwise answer for the volume of another one that is away; and a node whose disk is
+not mounted would look like one that never had anything.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from metrics_storage.controller.fleet.agents import AgentPod
+from metrics_storage.errors import NodeUnavailableError
+from metrics_storage.model.bindings import Binding
+from metrics_storage.model.identity import Uid
+
+NodeExists = Callable[[str, Uid], Awaitable[bool]]
+"""Whether there is a Node of this name and uid now.
+
+Raises:
+    MetricsStorageError: that cannot be found out now.
+"""
+
+
+class BindingStore(Protocol):
+    """Where bindings are kept; all but `record` answers from memory."""
+
+    def of_volume(self, volume_id: Uid) -> Binding | None:
+        """The binding of a storage volume, None where it was never seen."""
+
+    def of_node(self, node_uid: Uid) -> Binding | None:
+        """The binding of a node, None where no volume of it was ever seen."""
+
+    def record(self, binding: Binding) -> None:
+        """Bind a storage volume to a node, in place of its former one."""
+
+
+class Admission:
+    """Remembers which node each volume was seen on."""
+
+    def __init__(self, bindings: BindingStore, exists: NodeExists) -> None:
+        self._bindings = bindings
+        self._exists = exists
+        self._deciding = asyncio.Lock()
+
+    async def admit(self, pod: AgentPod, volume_id: Uid) -> None:
+        """Take a volume that was never seen, from a node that has none; and one that is seen again on its node.
+
+        A Node object that was made anew, with the disk of the one that had its name and is gone, has that volume.
+
+        Raises:
+            NodeUnavailableError: the volume is another node's, or the node's volume is another one.
+            MetricsStorageError: that cannot be found out, or recorded, now.
+        """
+        async with self._deciding:
+            await self._admit(pod, volume_id)
+
+    async def _admit(self, pod: AgentPod, volume_id: Uid) -> None:
+        known = self._bindings.of_volume(volume_id)
+        if known is not None and known.node_uid == pod.node_uid:
+            return
+        if known is not None and (known.node != pod.node or await self._exists(known.node, known.node_uid)):
+            raise NodeUnavailableError(
+                f"storage volume {volume_id} is that of node {known.node} (uid {known.node_uid}), not of {pod.node} "
+                f"(uid {pod.node_uid}): was a disk moved or copied? Put it back"
+            )
+        other = self._bindings.of_node(pod.node_uid)
+        if other is not None:
+            raise NodeUnavailableError(
+                f"the storage volume of node {pod.node} is {other.volume_id}, and its agent has {volume_id}: is the "
+                "disk not mounted, or replaced? Mount the right one"
+            )
+        await asyncio.to_thread(self._bindings.record, Binding(volume_id, pod.node, pod.node_uid))
