@@ -12,7 +12,8 @@ import grpc
 from metrics_storage import __version__
 from metrics_storage.agent.calls import Calls
 from metrics_storage.channel import channel_pb2 as pb
-from metrics_storage.channel.protocol import AUTHORIZATION, CONNECT, HELLO_TIMEOUT, VERSION
+from metrics_storage.channel.protocol import AUTHORIZATION, HELLO_TIMEOUT, VERSION
+from metrics_storage.channel.transport import Stream, connect_on
 from metrics_storage.errors import MetricsStorageError, NodeUnavailableError
 
 _log = logging.getLogger(__name__)
@@ -74,10 +75,7 @@ class Connection:
             grpc.aio.AioRpcError, OSError: it cannot be reached.
         """
         async with self._dial() as channel:
-            connect: grpc.aio.StreamStreamMultiCallable[pb.FromAgent, pb.ToAgent] = channel.stream_stream(
-                CONNECT, pb.FromAgent.SerializeToString, pb.ToAgent.FromString
-            )
-            stream = connect(metadata=((AUTHORIZATION, f"Bearer {self._token()}"),))
+            stream = connect_on(channel)(metadata=((AUTHORIZATION, f"Bearer {self._token()}"),))
             hello = pb.Hello(protocol=VERSION, software=__version__, volume_id=self._volume_id)
             await stream.write(pb.FromAgent(hello=hello))
             async with asyncio.timeout(HELLO_TIMEOUT):
@@ -97,9 +95,7 @@ class Connection:
                 self._answers.add(answer)
                 answer.add_done_callback(self._answers.discard)
 
-    async def _answer(
-        self, stream: grpc.aio.StreamStreamCall[pb.FromAgent, pb.ToAgent], call: pb.Call, writing: asyncio.Lock
-    ) -> None:
+    async def _answer(self, stream: Stream, call: pb.Call, writing: asyncio.Lock) -> None:
         result = await self._calls.answer(call)
         # Where the connection is over, the controller will ask again.
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):

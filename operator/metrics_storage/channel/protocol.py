@@ -1,12 +1,9 @@
-"""What both sides of the channel have in common: its version, its address, how long silence may last."""
+"""What both sides of the channel have in common: its version, how a token is shown, how long silence may last."""
 
 from typing import Final
 
 VERSION: Final = 1
 """Of the messages. Both sides must have the same one; fields may be added without another."""
-
-CONNECT: Final = "/metricsstorage.channel.v1.Controller/Connect"
-"""The one method, a stream of `FromAgent` against a stream of `ToAgent`."""
 
 AUTHORIZATION: Final = "authorization"
 """Metadata in which an agent shows its token, as `Bearer TOKEN`."""

@@ -16,9 +16,11 @@ from typing import Any, Final
 import grpc
 
 from metrics_storage.channel import channel_pb2 as pb
-from metrics_storage.channel.protocol import CONNECT
+from metrics_storage.channel.transport import Context, add_to, connect_on
 
-_SERVICE, _METHOD = CONNECT.strip("/").split("/")
+_Read = Callable[[], Awaitable[Any]]
+_Write = Callable[[Any], Awaitable[object]]
+
 _PIECE: Final = 1 << 16
 _LATE: Final = 0.05
 """Seconds that a message is held back where nothing follows it."""
@@ -62,10 +64,7 @@ class Relay:
     async def __aenter__(self) -> "Relay":
         self._ending = asyncio.Event()
         self._server = grpc.aio.server()
-        connect = grpc.stream_stream_rpc_method_handler(
-            self._connect, pb.FromAgent.FromString, pb.ToAgent.SerializeToString
-        )
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, {_METHOD: connect}),))
+        add_to(self._server, self._connect)
         self.port = self._server.add_secure_port("127.0.0.1:0", grpc.local_server_credentials())
         await self._server.start()
         return self
@@ -74,16 +73,11 @@ class Relay:
         self._ending.set()
         await self._server.stop(5)
 
-    async def _connect(
-        self, requests: AsyncIterator[pb.FromAgent], context: grpc.aio.ServicerContext[pb.FromAgent, pb.ToAgent]
-    ) -> None:
+    async def _connect(self, requests: AsyncIterator[pb.FromAgent], context: Context) -> None:
         address = f"127.0.0.1:{self.controller}"
         options = [("grpc.use_local_subchannel_pool", 1)]
         async with grpc.aio.secure_channel(address, grpc.local_channel_credentials(), options=options) as channel:
-            connect: grpc.aio.StreamStreamMultiCallable[pb.FromAgent, pb.ToAgent] = channel.stream_stream(
-                CONNECT, pb.FromAgent.SerializeToString, pb.ToAgent.FromString
-            )
-            stream = connect(metadata=tuple(context.invocation_metadata() or ()))
+            stream = connect_on(channel)(metadata=tuple(context.invocation_metadata() or ()))
             up = asyncio.create_task(self._pass_on(UP, requests.__aiter__().__anext__, stream.write))
             down = asyncio.create_task(self._pass_on(DOWN, stream.read, context.write))
             ending = asyncio.create_task(self._ending.wait())
@@ -99,22 +93,14 @@ class Relay:
                 stream.cancel()
         await context.abort(grpc.StatusCode.UNAVAILABLE, "the relay ends this connection")
 
-    async def _pass_on(
-        self, direction: str, read: Callable[[], Awaitable[Any]], write: Callable[[Any], Awaitable[object]]
-    ) -> None:
+    async def _pass_on(self, direction: str, read: _Read, write: _Write) -> None:
         """Pass messages on until the connection ends."""
         with contextlib.suppress(StopAsyncIteration, grpc.aio.AioRpcError, asyncio.InvalidStateError):
             while (message := await read()) is not grpc.aio.EOF:
                 if not await self._deliver(Place(direction, self.counted[direction]), message, read, write):
                     return
 
-    async def _deliver(
-        self,
-        place: Place,
-        message: Any,
-        read: Callable[[], Awaitable[Any]],
-        write: Callable[[Any], Awaitable[object]],
-    ) -> bool:
+    async def _deliver(self, place: Place, message: Any, read: _Read, write: _Write) -> bool:
         """Whether the connection goes on after this message."""
         self.counted[place.direction] += 1
         if place != self.place:
@@ -133,13 +119,7 @@ class Relay:
                 await self._overtake(place.direction, message, read, write)
         return True
 
-    async def _overtake(
-        self,
-        direction: str,
-        message: Any,
-        read: Callable[[], Awaitable[Any]],
-        write: Callable[[Any], Awaitable[object]],
-    ) -> None:
+    async def _overtake(self, direction: str, message: Any, read: _Read, write: _Write) -> None:
         following = asyncio.ensure_future(read())
         try:
             done, _ = await asyncio.wait((following,), timeout=_LATE)

@@ -9,7 +9,8 @@ import pytest
 
 from metrics_storage.agent.connection import Connection
 from metrics_storage.channel import channel_pb2 as pb
-from metrics_storage.channel.protocol import AUTHORIZATION, CONNECT, VERSION
+from metrics_storage.channel.protocol import AUTHORIZATION, VERSION
+from metrics_storage.channel.transport import connect_on
 from metrics_storage.controller.fleet.agents import AgentPod
 from metrics_storage.controller.fleet.remote_engine import RemoteEngine
 from metrics_storage.errors import MetricsStorageError, NodeUnavailableError, StaleEpochError
@@ -91,8 +92,7 @@ def test_a_connection_that_does_not_begin_with_a_hello_is_ended(first: pb.FromAg
         async with Controller() as controller:
             address = f"127.0.0.1:{controller.port}"
             async with grpc.aio.secure_channel(address, grpc.local_channel_credentials()) as channel:
-                connect = channel.stream_stream(CONNECT, pb.FromAgent.SerializeToString, pb.ToAgent.FromString)
-                stream = connect(metadata=((AUTHORIZATION, "Bearer token-1"),))
+                stream = connect_on(channel)(metadata=((AUTHORIZATION, "Bearer token-1"),))
                 await stream.write(first)
                 assert await stream.code() is grpc.StatusCode.INVALID_ARGUMENT
 

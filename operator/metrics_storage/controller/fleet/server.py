@@ -9,7 +9,8 @@ import grpc
 
 from metrics_storage import __version__
 from metrics_storage.channel import channel_pb2 as pb
-from metrics_storage.channel.protocol import AUTHORIZATION, CONNECT, HELLO_TIMEOUT, KEEPALIVE, VERSION
+from metrics_storage.channel.protocol import AUTHORIZATION, HELLO_TIMEOUT, KEEPALIVE, VERSION
+from metrics_storage.channel.transport import Context, add_to
 from metrics_storage.controller.fleet.admission import Admission
 from metrics_storage.controller.fleet.agents import Agent, AgentPod, Agents
 from metrics_storage.errors import MetricsStorageError, NodeUnavailableError
@@ -25,9 +26,6 @@ Raises:
 """
 
 _BEARER: Final = "Bearer "
-_SERVICE, _METHOD = CONNECT.strip("/").split("/")
-
-Context = grpc.aio.ServicerContext[pb.FromAgent, pb.ToAgent]
 
 
 class FleetServer:
@@ -39,10 +37,7 @@ class FleetServer:
         self._epoch = epoch
         self._authenticate = authenticate
         self._server = grpc.aio.server(options=KEEPALIVE)
-        connect = grpc.stream_stream_rpc_method_handler(
-            self._connect, pb.FromAgent.FromString, pb.ToAgent.SerializeToString
-        )
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, {_METHOD: connect}),))
+        add_to(self._server, self._connect)
 
     async def start(self, address: str, credentials: grpc.ServerCredentials) -> int:
         """Listen at `HOST:PORT`; returns the port, which is another one where 0 was given."""
