@@ -2,16 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from metrics_storage.channel import channel_pb2 as pb
 from metrics_storage.channel.messages import read_identity, read_spec, write_entry, write_failure, write_usage
 from metrics_storage.engine.host import LocalEngine
 from metrics_storage.engine.volume.epochs import Epochs
 from metrics_storage.errors import MetricsStorageError
-from metrics_storage.model.identity import Uid
+from metrics_storage.model.identity import Identity, Uid
+from metrics_storage.model.record import Record
 
 _log = logging.getLogger(__name__)
 
@@ -22,17 +23,17 @@ class Calls:
     def __init__(self, engine: LocalEngine, epochs: Epochs) -> None:
         self._engine = engine
         self._epochs = epochs
-        self._running: dict[Uid, tuple[asyncio.Lock, int]] = {}
+        self._locks: WeakValueDictionary[Uid, asyncio.Lock] = WeakValueDictionary()
         self._steps: Final[dict[str, Callable[[Any], Awaitable[pb.Result]]]] = {
             "find": self._find,
             "uids": self._uids,
             "ensure": self._ensure,
             "latch": self._latch,
-            "snapshot": self._snapshot,
-            "archive": self._archive,
-            "condemn": self._condemn,
-            "remove": self._remove,
-            "retain": self._retain,
+            "snapshot": self._leaving_entry(engine.snapshot),
+            "archive": self._leaving_entry(engine.archive),
+            "condemn": self._leaving_entry(engine.condemn),
+            "remove": self._leaving_entry(engine.remove),
+            "retain": self._leaving_entry(engine.retain),
             "check_never_made": self._check_never_made,
             "forget": self._forget,
             "measure": self._measure,
@@ -44,7 +45,8 @@ class Calls:
         Raises:
             StaleEpochError: this one is of an earlier epoch itself.
         """
-        await asyncio.to_thread(self._epochs.accept, epoch)
+        if epoch != self._epochs.accepted:
+            await asyncio.to_thread(self._epochs.accept, epoch)
 
     async def answer(self, call: pb.Call) -> pb.Result:
         """Carry a call out; what goes wrong is the result."""
@@ -70,69 +72,43 @@ class Calls:
 
     async def _ensure(self, step: pb.Ensure) -> pb.Result:
         identity, spec = read_identity(step.identity), read_spec(step.spec)
-        async with self._alone(identity.uid):
+        async with self._lock(identity.uid):
             ensured = await self._engine.ensure(identity, spec)
         return pb.Result(entry=write_entry(ensured.record, ensured.repairs))
 
     async def _latch(self, step: pb.Latch) -> pb.Result:
         identity = read_identity(step.identity)
-        async with self._alone(identity.uid):
+        async with self._lock(identity.uid):
             return pb.Result(entry=write_entry(await self._engine.latch(identity, step.reason, step.requested_at)))
-
-    async def _snapshot(self, step: pb.Snapshot) -> pb.Result:
-        identity = read_identity(step.identity)
-        async with self._alone(identity.uid):
-            return pb.Result(entry=write_entry(await self._engine.snapshot(identity)))
-
-    async def _archive(self, step: pb.Archive) -> pb.Result:
-        identity = read_identity(step.identity)
-        async with self._alone(identity.uid):
-            return pb.Result(entry=write_entry(await self._engine.archive(identity)))
-
-    async def _condemn(self, step: pb.Condemn) -> pb.Result:
-        identity = read_identity(step.identity)
-        async with self._alone(identity.uid):
-            return pb.Result(entry=write_entry(await self._engine.condemn(identity)))
-
-    async def _remove(self, step: pb.Remove) -> pb.Result:
-        identity = read_identity(step.identity)
-        async with self._alone(identity.uid):
-            return pb.Result(entry=write_entry(await self._engine.remove(identity)))
-
-    async def _retain(self, step: pb.Retain) -> pb.Result:
-        identity = read_identity(step.identity)
-        async with self._alone(identity.uid):
-            return pb.Result(entry=write_entry(await self._engine.retain(identity)))
 
     async def _check_never_made(self, step: pb.CheckNeverMade) -> pb.Result:
         identity = read_identity(step.identity)
-        async with self._alone(identity.uid):
+        async with self._lock(identity.uid):
             await self._engine.check_never_made(identity, claimed=step.claimed)
         return pb.Result(nothing=pb.Nothing())
 
     async def _forget(self, step: pb.Forget) -> pb.Result:
         uid = Uid(step.uid)
-        async with self._alone(uid):
+        async with self._lock(uid):
             await self._engine.forget(uid)
         return pb.Result(nothing=pb.Nothing())
 
     async def _measure(self, step: pb.Measure) -> pb.Result:
         identity = read_identity(step.identity)
-        async with self._alone(identity.uid):
+        async with self._lock(identity.uid):
             usage = await self._engine.measure(identity)
         return pb.Result(usage=write_usage(usage)) if usage else pb.Result(nothing=pb.Nothing())
 
-    @asynccontextmanager
-    async def _alone(self, uid: Uid) -> AsyncIterator[None]:
-        """Wait for whatever an earlier connection has asked for the same uid: it goes on without its caller."""
-        lock, users = self._running.get(uid, (asyncio.Lock(), 0))
-        self._running[uid] = lock, users + 1
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, users = self._running[uid]
-            if users == 1:
-                del self._running[uid]
-            else:
-                self._running[uid] = lock, users - 1
+    def _leaving_entry(self, do: Callable[[Identity], Awaitable[Record]]) -> Callable[[Any], Awaitable[pb.Result]]:
+        """A step that is told whose directory it is about, and leaves a journal entry."""
+
+        async def carry_out(step: Any) -> pb.Result:
+            identity = read_identity(step.identity)
+            async with self._lock(identity.uid):
+                return pb.Result(entry=write_entry(await do(identity)))
+
+        return carry_out
+
+    def _lock(self, uid: Uid) -> asyncio.Lock:
+        """What a step holds that changes something, also after its connection ended: the next one waits for it."""
+        return self._locks.setdefault(uid, asyncio.Lock())

@@ -1,7 +1,6 @@
 """Agents and controllers that believe what they are told, or do not wait for each other."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
 from typing import Any, Final
 
 from metrics_storage.agent.calls import Calls
@@ -29,11 +28,6 @@ async def _nothing_where_it_is_away(real: Any, *args: Any) -> Any:
         return None
 
 
-@asynccontextmanager
-async def _not_alone(*_: object) -> AsyncIterator[None]:
-    yield
-
-
 async def _admit(*_: object) -> None:
     """Everybody."""
 
@@ -55,7 +49,7 @@ CHANNEL: Final[dict[str, Mutant]] = {
         _CALLS + "test_an_answer_that_does_not_fit_is_an_error_and_never_nothing",
     ),
     "two steps for one uid overlap": mutant(
-        in_place_of(Calls._alone, _not_alone),
+        in_place_of(Calls._lock, lambda *_: asyncio.Lock()),
         _CALLS + "test_a_step_waits_for_the_same_uids_step_of_an_earlier_connection",
     ),
     "anybody speaks for a volume": mutant(

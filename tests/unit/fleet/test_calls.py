@@ -1,6 +1,7 @@
 """What is asked of a node and answered: repeated, one at a time, checked on both sides."""
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from metrics_storage.channel import channel_pb2 as pb
 from metrics_storage.channel.messages import write_entry, write_identity, write_spec
 from metrics_storage.controller.fleet.agents import Agent, Agents
 from metrics_storage.controller.fleet.remote_engine import RemoteEngine
+from metrics_storage.engine.fs.walk import Progress
 from metrics_storage.errors import MetricsStorageError, NodeUnavailableError
 from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Phase, Record
@@ -26,19 +28,19 @@ def test_a_step_whose_answer_is_lost_is_repeated_and_done_once(tmp_path: Path) -
             await engine.ensure(RUNNER, SPEC)
             (here.root / "storage" / RUNNER.relative_path / "evidence").write_text("{")
             await engine.latch(RUNNER, "not JSON", NOW)
-            begun, go_on = asyncio.Event(), asyncio.Event()
-            archive = here.engine.archive
+            begun, go_on = threading.Event(), threading.Event()
+            archive = here.disk.archive
             calls: list[Identity] = []
 
-            async def slow(identity: Identity) -> Record:
+            def slow(identity: Identity, progress: Progress | None = None) -> Record:
                 calls.append(identity)
                 begun.set()
-                await go_on.wait()
-                return await archive(identity)
+                assert go_on.wait(timeout=20)
+                return archive(identity, progress)
 
-            here.engine.archive = slow  # type: ignore[method-assign]
+            here.disk.archive = slow  # type: ignore[method-assign]
             first = asyncio.create_task(engine.archive(RUNNER))
-            await begun.wait()
+            await eventually(begun.is_set, "archiving begins")
             controller.agents.of(here.volume_id).end("it is cut")
             with pytest.raises(NodeUnavailableError, match="it is cut"):
                 await first
@@ -56,10 +58,16 @@ def test_a_step_whose_answer_is_lost_is_repeated_and_done_once(tmp_path: Path) -
 def test_a_step_waits_for_the_same_uids_step_of_an_earlier_connection(tmp_path: Path) -> None:
     async def rule() -> None:
         async with node(tmp_path) as here:
-            running, most, done = 0, 0, 0
+            running, most, done, asked = 0, 0, 0, 0
+            lock = here.calls._lock
 
             def all_wait() -> bool:
-                return most > 1 or here.calls._running[RUNNER.uid][1] == 5
+                return most > 1 or asked == 5
+
+            def counted(uid: Uid) -> asyncio.Lock:
+                nonlocal asked
+                asked += 1
+                return lock(uid)
 
             async def ensure(*_: object) -> Any:
                 nonlocal running, most, done
@@ -70,11 +78,12 @@ def test_a_step_waits_for_the_same_uids_step_of_an_earlier_connection(tmp_path: 
                 running, done = running - 1, done + 1
                 raise MetricsStorageError("enough")
 
+            here.calls._lock = counted  # type: ignore[method-assign]
             here.engine.ensure = ensure  # type: ignore[method-assign, assignment]
             call = pb.Call(epoch=1, ensure=pb.Ensure(identity=write_identity(RUNNER), spec=write_spec(SPEC)))
             await asyncio.gather(*(here.calls.answer(call) for _ in range(5)))
             assert most == 1
-            assert not here.calls._running
+            assert not here.calls._locks
 
     run(rule())
 

@@ -23,7 +23,8 @@ class Epochs:
     def __init__(self, volume: Volume) -> None:
         self._volume = volume
         self._accepting = threading.Lock()
-        self._accepted = 0
+        self.accepted = 0
+        """The epoch that was accepted last by this process, 0 before the first."""
 
     def take(self) -> int:
         """A number that is higher than every other, and nobody else's; durable when this returns."""
@@ -42,7 +43,7 @@ class Epochs:
             StaleEpochError: a later one was accepted before, by this process or an earlier one.
         """
         with self._accepting:
-            if epoch == self._accepted:
+            if epoch == self.accepted:
                 return
             self._volume.check()
             with self._opened() as fd:
@@ -54,7 +55,7 @@ class Epochs:
                     )
                 if epoch > highest:
                     _record(epoch, fd)
-            self._accepted = epoch
+            self.accepted = epoch
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[int]:
