@@ -1,7 +1,6 @@
 """A controller's server and the agent of one node, connected over the loopback address."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from metrics_storage.engine.volume.epochs import Epochs
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.model.bindings import Binding
 from metrics_storage.model.identity import Uid
+from tools.waiting import eventually_meanwhile
 
 NODES = [
     AgentPod(f"node-{number}", Uid(f"{number:08}-0000-4000-8000-000000000000"), f"agent-{number}", f"u{number}")
@@ -37,10 +37,7 @@ async def authenticate(token: str) -> AgentPod | None:
 
 async def eventually(holds: Callable[[], bool], what: str) -> None:
     """Wait for a condition, while everything else goes on."""
-    end = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < end, what
-        await asyncio.sleep(0.005)
+    await eventually_meanwhile(holds, seconds=20, what=what)
 
 
 class MemoryBindings:

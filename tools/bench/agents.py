@@ -33,6 +33,7 @@ from metrics_storage.engine.volume.epochs import Epochs
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.model.bindings import Binding
 from metrics_storage.model.identity import Uid
+from tools.waiting import eventually_meanwhile
 
 _PROCESSES: Final = 2
 _STEPS: Final = 1000
@@ -52,7 +53,7 @@ async def _measure(many: int) -> None:
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-agents-")))
         process = stack.enter_context(_agents(port, root / "alone", 0, 1))
-        await _until(lambda: len(agents) == 1)
+        await _connected(lambda: len(agents) == 1)
         there = await _step(RemoteEngine(agents, _volume_id(0)).find)
         resident = _resident(Path(f"/proc/{process.pid}"))
         engine, _calls = stack.enter_context(_engine(root / "here"))
@@ -61,7 +62,9 @@ async def _measure(many: int) -> None:
         share = many // _PROCESSES
         for number in range(_PROCESSES):
             stack.enter_context(_agents(port, root / str(number), 1 + number * share, share))
-        await _until(lambda: len(agents) == 1 + _PROCESSES * share)
+        await eventually_meanwhile(
+            lambda: len(agents) == 1 + _PROCESSES * share, seconds=_TIMEOUT, what="all agents are connected"
+        )
         seconds = time.monotonic() - began
         grown = _resident(Path("/proc/self")) - before
     await server.stop(0)
@@ -99,12 +102,8 @@ async def _exists(_name: str, _uid: Uid) -> bool:
     return True
 
 
-async def _until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + _TIMEOUT
-    while not holds():
-        if time.monotonic() > end:
-            raise TimeoutError(f"agents did not connect within {_TIMEOUT:g} s")
-        await asyncio.sleep(0.01)
+async def _connected(holds: Callable[[], bool]) -> None:
+    await eventually_meanwhile(holds, seconds=_TIMEOUT, what="all agents are connected")
 
 
 async def _step(find: Callable[[Uid], Awaitable[object]]) -> float:
