@@ -15,6 +15,7 @@ from metrics_storage.controller.fleet.admission import Admission, BindingStore
 from metrics_storage.controller.fleet.agents import AgentPod, Agents
 from metrics_storage.controller.fleet.remote_engine import RemoteEngine
 from metrics_storage.controller.fleet.server import FleetServer
+from metrics_storage.engine.archives.local_vault import LocalVault
 from metrics_storage.engine.host import LocalEngine
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.epochs import Epochs
@@ -127,7 +128,7 @@ async def node(root: Path) -> AsyncIterator[Node]:
         Volume(root / "quarantine", Role.QUARANTINE, initialise=True) as quarantine,
     ):
         storage.lock()
-        disk = StorageEngine(storage, quarantine)
+        disk = StorageEngine(storage, LocalVault(quarantine))
         engine = LocalEngine(disk, workers=2, archive_workers=1)
         try:
             yield Node(root, disk, engine, Calls(engine, Epochs(storage)), Uid(storage.id))

@@ -17,6 +17,7 @@ _CAPABILITIES: Final = tuple(pod_spec("base")["containers"][0]["securityContext"
 _LIFE: Final = """\
 import os, stat, subprocess, sys
 from pathlib import Path
+from metrics_storage.engine.archives.local_vault import LocalVault
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.model.identity import Identity
@@ -25,7 +26,7 @@ from metrics_storage.model.spec import StorageSpec
 root = Path(sys.argv[1])
 storage = Volume(root / "storage", Role.STORAGE, initialise=True)
 storage.lock()
-engine = StorageEngine(storage, Volume(root / "quarantine", Role.QUARANTINE, initialise=True))
+engine = StorageEngine(storage, LocalVault(Volume(root / "quarantine", Role.QUARANTINE, initialise=True)))
 identity = Identity("runners", "runner-0", "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")
 engine.ensure(identity, StorageSpec(owner="1000:1000", mode="2770"))
 live = root / "storage" / "runners" / identity.directory_name

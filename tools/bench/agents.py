@@ -27,6 +27,7 @@ from metrics_storage.controller.fleet.admission import Admission
 from metrics_storage.controller.fleet.agents import AgentPod, Agents
 from metrics_storage.controller.fleet.remote_engine import RemoteEngine
 from metrics_storage.controller.fleet.server import FleetServer
+from metrics_storage.engine.archives.local_vault import LocalVault
 from metrics_storage.engine.host import LocalEngine
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.epochs import Epochs
@@ -132,7 +133,7 @@ def _engine(root: Path) -> Iterator[tuple[LocalEngine, Calls]]:
         Volume(root / "storage", Role.STORAGE, initialise=True) as storage,
         Volume(root / "quarantine", Role.QUARANTINE, initialise=True) as quarantine,
     ):
-        engine = LocalEngine(StorageEngine(storage, quarantine), workers=8, archive_workers=2)
+        engine = LocalEngine(StorageEngine(storage, LocalVault(quarantine)), workers=8, archive_workers=2)
         yield engine, Calls(engine, Epochs(storage))
         engine.close()
 

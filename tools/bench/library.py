@@ -8,6 +8,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Final
 
+from metrics_storage.engine.archives.local_vault import LocalVault
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.model.identity import Identity, Uid
@@ -66,6 +67,6 @@ def _provide(base: Path, quarantine: Path, many: int) -> None:
         Volume(quarantine, Role.QUARANTINE, initialise=False) as archives,
     ):
         storage.lock()
-        engine = StorageEngine(storage, archives)
+        engine = StorageEngine(storage, LocalVault(archives))
         for number in range(many):
             engine.ensure(Identity("local", f"runner-{number}", Uid.new()), StorageSpec(owner=_OWNER))

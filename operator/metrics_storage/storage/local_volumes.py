@@ -18,6 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from metrics_storage.engine.archives.local_vault import LocalVault
+from metrics_storage.engine.archives.vault import Origin
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.root import PRIVATE, STORAGE_SYSTEM_NAMES
 from metrics_storage.engine.volume.volume import Role, Volume
@@ -131,7 +133,7 @@ class LocalVolumes:
             queued(storage.private_fd, deadline),
         ):
             self._lock(storage, deadline)
-            engine = StorageEngine(storage, quarantine, node=socket.gethostname(), adopting=True)
+            engine = StorageEngine(storage, LocalVault(quarantine, Origin(node=socket.gethostname())), adopting=True)
             records = Records(storage)
             with records.working():
                 yield Work(engine, records)

@@ -9,6 +9,8 @@ import socket
 from pathlib import Path
 
 from metrics_storage.engine.archives.archiver import Archiver
+from metrics_storage.engine.archives.local_vault import LocalVault
+from metrics_storage.engine.archives.vault import Origin
 from metrics_storage.engine.volume.volume import Role
 from metrics_storage.errors import ArchiveError, UncleanArchiveError
 from metrics_storage.model.identity import Identity, Uid
@@ -43,7 +45,7 @@ def archive_directory(path: Path, runner_name: str, quarantine_path: Path) -> No
     try:
         make_directories(quarantine_path, 0o700)
         with initialised_volume(quarantine_path, Role.QUARANTINE) as volume:
-            archive = Archiver(volume, cluster="", node=socket.gethostname()).commit(fd, record).archive
+            archive = Archiver(LocalVault(volume, Origin(node=socket.gethostname()))).commit(fd, record).archive
         if not archive.clean:
             raise UncleanArchiveError(
                 f"{path} changed or was partly unreadable while it was archived: {quarantine_path}/{archive.path} is "

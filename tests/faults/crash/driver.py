@@ -48,6 +48,8 @@ class EngineActor:
         self._stack = stack
 
     def open(self) -> None:
+        from metrics_storage.engine.archives.local_vault import LocalVault
+        from metrics_storage.engine.archives.vault import Origin
         from metrics_storage.engine.lifecycle.engine import StorageEngine
         from metrics_storage.engine.volume.volume import Role, Volume
 
@@ -55,7 +57,7 @@ class EngineActor:
             storage = opening.enter_context(Volume(self._paths[0], Role.STORAGE, initialise=True))
             quarantine = opening.enter_context(Volume(self._paths[1], Role.QUARANTINE, initialise=True))
             storage.lock()
-            self._engine = StorageEngine(storage, quarantine, cluster="faults", node="here")
+            self._engine = StorageEngine(storage, LocalVault(quarantine, Origin("faults", "here")))
             self._stack.enter_context(opening.pop_all())
 
     def act(self, action: str, uid: str, reason: str) -> dict[str, Any]:

@@ -186,6 +186,7 @@ def _engine(storage: Path, quarantine: Path, *steps: str) -> dict[str, Any]:
 
 def main() -> None:
     """Be the engine for some steps, and say what they took."""
+    from metrics_storage.engine.archives.local_vault import LocalVault
     from metrics_storage.engine.lifecycle.engine import StorageEngine
     from metrics_storage.engine.volume.volume import Role, Volume
     from metrics_storage.errors import MetricsStorageError
@@ -201,7 +202,7 @@ def main() -> None:
         storage = stack.enter_context(Volume(Path(sys.argv[1]), Role.STORAGE, initialise=True))
         quarantine = stack.enter_context(Volume(Path(sys.argv[2]), Role.QUARANTINE, initialise=True))
         storage.lock()
-        engine = StorageEngine(storage, quarantine)
+        engine = StorageEngine(storage, LocalVault(quarantine))
         steps: dict[str, Callable[[], object]] = {
             "ensure": lambda: engine.ensure(identity, StorageSpec(owner="1000:1000")),
             "measure": lambda: engine.measure(identity),

@@ -10,6 +10,8 @@ from unittest.mock import patch
 
 from metrics_storage.engine.archives import archiver
 from metrics_storage.engine.archives.format import compare_source, verify_archive
+from metrics_storage.engine.archives.local_vault import LocalVault
+from metrics_storage.engine.archives.vault import Origin
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.volume import Role, Volume
 from tests.faults.hostile import stage
@@ -65,7 +67,7 @@ class Field:
         storage = opened(Volume(self.root / "storage", Role.STORAGE, initialise=True))
         quarantine = opened(Volume(self.root / "quarantine", Role.QUARANTINE, initialise=True))
         storage.lock()
-        self.engine = StorageEngine(storage, quarantine, cluster="hostile", node="here")
+        self.engine = StorageEngine(storage, LocalVault(quarantine, Origin("hostile", "here")))
         secrets = (line.encode() for line in _SHADOW.read_text().splitlines()[:1]) if _SHADOW.exists() else ()
         self.forbidden = (self.outside.token, *secrets)
 

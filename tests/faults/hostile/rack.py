@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from pathlib import Path
 from typing import Final
 
+from metrics_storage.engine.archives.local_vault import LocalVault
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.model.identity import Identity, Uid
@@ -62,7 +63,7 @@ class Rack:
             volumes = [opening.enter_context(Volume(self.path(role), role, initialise=False)) for role in ROLES]
             volumes[0].lock()
             self._stack = opening.pop_all()
-            return StorageEngine(volumes[0], volumes[1])
+            return StorageEngine(volumes[0], LocalVault(volumes[1]))
 
     def step(self, name: str) -> object:
         """Take a step of the life."""

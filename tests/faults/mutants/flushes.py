@@ -3,8 +3,7 @@
 import os
 from typing import Any, Final
 
-from metrics_storage.engine.archives.archiver import Archiver
-from metrics_storage.engine.archives.format import writer
+from metrics_storage.engine.archives.local_vault import LocalDraft, LocalVault
 from metrics_storage.engine.fs import durable, syscalls
 from metrics_storage.engine.lifecycle import engine
 from metrics_storage.engine.lifecycle.directories import Directories
@@ -28,8 +27,8 @@ FLUSHES: Final[dict[str, Mutant]] = {
     "no fsync of a set owner": mutant(left_out(os.fsync, Directories._set_ownership), "life"),
     "no fsync of the trash": mutant(left_out(os.fsync, Directories.remove_from_trash), "life"),
     "no fsync of a forgotten entry": mutant(left_out(os.fsync, Journal.remove), "life"),
-    "no fsync of an archive": mutant(left_out(os.fsync, writer.write_archive, of="archive_fd"), "life"),
-    "no fsync of a manifest": mutant(left_out(os.fsync, writer.write_archive, of="manifest_fd"), "life"),
+    "no fsync of an archive": mutant(left_out(os.fsync, LocalDraft.verify, of="archive_fd"), "life"),
+    "no fsync of a manifest": mutant(left_out(os.fsync, LocalDraft.verify, of="manifest_fd"), "life"),
     "no fsync of a spare": mutant(left_out(os.fsync, durable.overwrite_spare, of="fd"), "quarantine full"),
     "no fsync after a spare": mutant(left_out(os.fsync, durable.overwrite_spare, of="dir_fd"), "quarantine full"),
     "a required sync is not done": mutant(left_out(syscalls.sync_filesystem, Volume.check), "deaths"),
@@ -40,5 +39,5 @@ FLUSHES: Final[dict[str, Mutant]] = {
         "test_what_a_predecessor_wrote_is_flushed_after_the_lock_and_before_any_decision",
     ),
     "no sync after an error": mutant(left_out(Volume.require_sync, engine._syncing_after_failure), "errors"),
-    "no sync after an error while archiving": mutant(left_out(Volume.require_sync, Archiver._errors), "errors"),
+    "no sync after an error while archiving": mutant(left_out(Volume.require_sync, LocalVault._errors), "errors"),
 }  # fmt: skip

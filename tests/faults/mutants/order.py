@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable
 from typing import Any, Final
 
-from metrics_storage.engine.archives.archiver import Archiver
+from metrics_storage.engine.archives.local_vault import LocalDraft
 from metrics_storage.engine.fs import durable, inode_flags, syscalls
 from metrics_storage.engine.lifecycle.directories import Directories, Place
 from metrics_storage.engine.lifecycle.engine import StorageEngine
@@ -72,7 +72,7 @@ def _remove_where_it_stands(directories: Directories, identity: Identity, source
 
 ORDER: Final[dict[str, Mutant]] = {
     "archive committed over what is there": mutant(
-        in_place_of(durable.move, _move_over, Archiver._write), "archive of that name appears"
+        in_place_of(durable.move, _move_over, LocalDraft.commit), "archive of that name appears"
     ),
     "replacing rename": mutant(
         in_place_of(syscalls.rename_noreplace, _rename_replacing), "archive of that name appears"
@@ -92,7 +92,7 @@ ORDER: Final[dict[str, Mutant]] = {
     ),
     "small files written in place": mutant(in_place_of(durable.write_file, _write_in_place), "deaths"),
     "archive committed before its manifest": mutant(
-        Change(durable.move, _archive_before_manifest(), Archiver._write), "deaths"
+        Change(durable.move, _archive_before_manifest(), LocalDraft.commit), "deaths"
     ),
     "journal says Frozen before the move": mutant(
         Change(Directories.move, _journal_first(Phase.FROZEN), Quarantines._freeze), "deaths"

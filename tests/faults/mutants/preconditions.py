@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from metrics_storage.engine.archives import unfinished
-from metrics_storage.engine.archives.archiver import Archiver
+from metrics_storage.engine.archives.local_vault import LocalVault
 from metrics_storage.engine.fs import durable, remove, subvolumes, walk
 from metrics_storage.engine.lifecycle import adoption
 from metrics_storage.engine.lifecycle.declarations import Declarations
@@ -146,7 +146,7 @@ PRECONDITIONS: Final[dict[str, Mutant]] = {
         says(Directories.find, None, StorageEngine.forget), "it is forgotten while it is retained"
     ),
     "attempts always count from one": mutant(
-        says(unfinished.exists, False, Archiver._next_attempt), "archive of that name exists"
+        says(unfinished.exists, False, LocalVault.recover), "archive of that name exists"
     ),
     "half archives are opened again": mutant(in_place_of(unfinished.creating, _creating_again), "life"),
     "unmounted volume is not noticed": mutant(

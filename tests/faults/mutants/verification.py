@@ -5,15 +5,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from typing import Any, Final
 
-from metrics_storage.engine.archives import archiver, unfinished
+from metrics_storage.engine.archives import archiver, local_vault, unfinished
 from metrics_storage.engine.archives.archiver import Archiver
-from metrics_storage.engine.archives.format import compare, losses, payload, tarformat, verify, writer, xattrs
+from metrics_storage.engine.archives.format import losses, payload, tarformat, verify, writer, xattrs
 from metrics_storage.engine.archives.format.entry import Entry
 from metrics_storage.engine.archives.format.manifest_reader import ManifestReader
 from metrics_storage.engine.archives.format.streams import GzipReader
+from metrics_storage.engine.archives.format.summary import read_summary
 from metrics_storage.engine.archives.format.tarformat import BLOCK
 from metrics_storage.engine.archives.format.verify import VerifiedArchive
 from metrics_storage.engine.archives.format.writer import ArchiveSummary
+from metrics_storage.engine.archives.local_vault import LocalDraft, LocalVault
+from metrics_storage.engine.archives.vault import Draft
 from metrics_storage.engine.fs import long_attributes, subvolumes
 from metrics_storage.engine.fs.walk import Progress
 from metrics_storage.engine.lifecycle.engine import StorageEngine
@@ -31,16 +34,13 @@ def _trust_manifest(archive_fd: int, manifest_fd: int, *, progress: Progress | N
     return trust(archive_fd, manifest_fd)
 
 
-def _verify_without_summary(
-    real: Any, names: tuple[str, str], dir_fd: int, source_fd: int | None, progress: Any, _written: object = None
-) -> object:
-    return real(names, dir_fd, source_fd, progress)
+def _as_whatever_is_there(_real: object, draft: Draft, _written: ArchiveSummary, progress: Progress | None) -> None:
+    draft.verify(progress)
 
 
-def _verify_clean_sources(
-    real: Any, names: tuple[str, str], dir_fd: int, source_fd: int | None, progress: Any, written: ArchiveSummary
-) -> object:
-    return real(names, dir_fd, source_fd if written.clean else None, progress, written)
+def _unchanged_if_clean(real: Any, source_fd: int, manifest_fd: int, progress: Progress | None) -> None:
+    if read_summary(manifest_fd)[1].clean:
+        real(source_fd, manifest_fd, progress)
 
 
 def _verified_without_source(
@@ -76,16 +76,16 @@ def _clean(archive: Archive | None) -> Archive | None:
 
 VERIFICATION: Final[dict[str, Mutant]] = {
     "archive is not read back": mutant(
-        in_place_of(verify.verify_archive, _trust_manifest, archiver._verify),
+        in_place_of(verify.verify_archive, _trust_manifest, LocalDraft.verify),
         "archive rots while it is written",
     ),
     "digests written and read are not compared": mutant(
-        Change(archiver._verify, _verify_without_summary, Archiver._write),
+        Change(archiver._require_as_written, _as_whatever_is_there, Archiver._write),
         UNIT + "test_archiver.py::"
         "test_a_disk_that_gives_back_another_file_than_was_written_is_not_trusted",
     ),
     "source is not read again": mutant(
-        says(compare.compare_source, (), archiver._verify), "source is written to after it was archived"
+        left_out(archiver._require_unchanged, Archiver._write), "source is written to after it was archived"
     ),
     "taken commit is not compared with its source": mutant(
         Change(Archiver._verified, _verified_without_source, Archiver._take),
@@ -103,7 +103,7 @@ VERIFICATION: Final[dict[str, Mutant]] = {
         UNIT + "test_losses.py::test_a_loss_that_grew_after_it_was_accepted_keeps_the_source",
     ),
     "source with accepted losses is not read again": mutant(
-        Change(archiver._verify, _verify_clean_sources, Archiver._write),
+        Change(archiver._require_unchanged, _unchanged_if_clean, Archiver._write),
         UNIT + "test_losses.py::"
         "test_a_source_that_changes_meanwhile_is_kept_though_its_losses_are_accepted",
     ),
@@ -137,10 +137,10 @@ VERIFICATION: Final[dict[str, Mutant]] = {
         left_out(Archiver.check, StorageEngine._condemn), "archive rots before its source is condemned"
     ),
     "digests differ without consequence": mutant(
-        then(archiver._digest, agreeing, Archiver.check), "archive rots before its source is condemned"
+        then(local_vault._digest, agreeing, LocalVault.digests), "archive rots before its source is condemned"
     ),
     "manifest's digest is not checked before its source is condemned": mutant(
-        Change(archiver._digest, _digest_of_archives, Archiver.check),
+        Change(local_vault._digest, _digest_of_archives, LocalVault.digests),
         "manifest rots before its source is condemned",
     ),
     "content of members is not verified": mutant(
@@ -170,5 +170,5 @@ VERIFICATION: Final[dict[str, Mutant]] = {
         "archives are forged",
     ),
     "half archives are not discarded": mutant(left_out(unfinished.discard), "deaths"),
-    "second name of a commit is kept": mutant(left_out(unfinished.discard, Archiver._take), "quarantine linking"),
+    "second name of a commit is kept": mutant(left_out(unfinished.discard, LocalVault.recover), "quarantine linking"),
 }  # fmt: skip

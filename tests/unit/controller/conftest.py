@@ -9,6 +9,7 @@ import pytest
 from metrics_storage.controller.events import Events
 from metrics_storage.controller.reconciler import Reconciler
 from metrics_storage.controller.site import Site
+from metrics_storage.engine.archives.local_vault import LocalVault
 from metrics_storage.engine.host import LocalEngine
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.volume import Role, Volume
@@ -32,7 +33,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     ):
         fake = FakeApi()
         api = cast("Api", fake)
-        disk = StorageEngine(storage, quarantine)
+        disk = StorageEngine(storage, LocalVault(quarantine))
         engine = LocalEngine(disk, workers=2, archive_workers=1)
         site = Site(engine, storage.id, VolumeTemplate("hostPath", "/srv"))
         claims = Claims(api, DeletionWaiter(api), site.template, site.volume_id)

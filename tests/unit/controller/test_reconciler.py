@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from metrics_storage.engine.archives.archiver import Archiver
+from metrics_storage.engine.archives.local_vault import LocalVault
 from metrics_storage.errors import (
     ClaimInUseError,
     KubernetesError,
@@ -54,7 +54,7 @@ def test_a_person_who_must_act_is_called_once_and_not_with_every_attempt(
 
     world.apply(reason="not JSON")
     with monkeypatch.context() as patch:
-        patch.setattr(Archiver, "_check_room", refuse)
+        patch.setattr(LocalVault, "_require_room", refuse)
         with pytest.raises(VolumeFullError):
             world.reconcile()
         assert world.reason("Stalled") == "QuarantineVolumeFull"

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from metrics_storage.engine.archives.local_vault import LocalVault
 from metrics_storage.engine.archives.store import ArchiveStore, Stored
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.volume import Role, Volume
@@ -78,7 +79,7 @@ def opened_site(root: Path) -> Iterator[Site]:
         Volume(root / "quarantine", Role.QUARANTINE, initialise=True) as quarantine,
     ):
         storage.lock()
-        yield Site(root, StorageEngine(storage, quarantine), ArchiveStore(quarantine))
+        yield Site(root, StorageEngine(storage, LocalVault(quarantine)), ArchiveStore(quarantine))
 
 
 def flip(path: Path, where: Callable[[int], int] = lambda size: size // 2) -> None:

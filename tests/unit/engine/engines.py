@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from metrics_storage.engine.archives.local_vault import LocalVault
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.volume import Role, Volume
 
@@ -16,7 +17,7 @@ def engine_on(storage_root: Path, quarantine_root: Path, *, adopting: bool = Fal
         Volume(quarantine_root, Role.QUARANTINE, initialise=True) as quarantine,
     ):
         storage.lock()
-        yield StorageEngine(storage, quarantine, adopting=adopting)
+        yield StorageEngine(storage, LocalVault(quarantine), adopting=adopting)
 
 
 @contextmanager

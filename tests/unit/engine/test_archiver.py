@@ -11,6 +11,7 @@ import pytest
 from metrics_storage.engine.archives import archiver
 from metrics_storage.engine.archives.archiver import Archiver
 from metrics_storage.engine.archives.format.writer import ArchiveSummary, write_archive
+from metrics_storage.engine.archives.local_vault import LocalVault
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import ArchiveCorruptError
 from metrics_storage.model.identity import Identity, Uid
@@ -29,7 +30,7 @@ def store(tmp_path: Path) -> Iterator[Archiver]:
     """A store on a fresh volume."""
     (tmp_path / "quarantine").mkdir()
     with Volume(tmp_path / "quarantine", Role.QUARANTINE, initialise=True) as volume:
-        yield Archiver(volume, cluster="", node="")
+        yield Archiver(LocalVault(volume))
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from metrics_storage.engine.archives.local_vault import LocalVault
 from metrics_storage.engine.fs import durable
 from metrics_storage.engine.lifecycle import engine as module
 from metrics_storage.engine.lifecycle.directories import Directories
@@ -68,7 +69,7 @@ def test_a_volume_that_its_runner_keeps_full_gives_up_its_directories(
             Volume(storage_root, Role.STORAGE, initialise=True) as storage,
             Volume(quarantine_root, Role.QUARANTINE, initialise=True) as quarantine,
         ):
-            engine = StorageEngine(storage, quarantine)
+            engine = StorageEngine(storage, LocalVault(quarantine))
             engine.ensure(IDENTITY, SPEC)
             engine.ensure(OTHER, SPEC)
             keep_full(live(engine))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from metrics_storage.engine.archives.format import scan
+from metrics_storage.engine.archives.local_vault import LocalVault
 from metrics_storage.engine.fs.remove import remove_tree
 from metrics_storage.engine.fs.walk import Visit
 from metrics_storage.engine.lifecycle.engine import StorageEngine
@@ -37,7 +38,7 @@ def engine(tmp_path: Path) -> Iterator[StorageEngine]:
         Volume(tmp_path / "quarantine", Role.QUARANTINE, initialise=True) as quarantine,
     ):
         storage.lock()
-        engine = StorageEngine(storage, quarantine)
+        engine = StorageEngine(storage, LocalVault(quarantine))
         engine.ensure(IDENTITY, StorageSpec(owner=f"{RUNNER}:{RUNNER}"))
         yield engine
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, urlparse
 
+from metrics_storage.engine.archives.local_vault import LocalVault
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.model.conditions import Condition
@@ -182,7 +183,7 @@ class Operator:
             root.mkdir(exist_ok=True)
         self._storage = Volume(storage_root, Role.STORAGE, initialise=True)
         self._quarantine = Volume(quarantine_root, Role.QUARANTINE, initialise=True)
-        self._engine = StorageEngine(self._storage, self._quarantine)
+        self._engine = StorageEngine(self._storage, LocalVault(self._quarantine))
         self._spec = StorageSpec(owner=owner)
 
     def close(self) -> None:

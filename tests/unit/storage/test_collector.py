@@ -145,7 +145,7 @@ def test_a_run_that_was_cut_short_is_finished_by_the_next(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("metrics_storage.engine.archives.archiver.verify_archive", interrupted)
+        patch.setattr("metrics_storage.engine.archives.local_vault.verify_archive", interrupted)
         with pytest.raises(KeyboardInterrupt):
             collect(manager)
     assert collect(manager) == {}

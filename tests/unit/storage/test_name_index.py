@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from metrics_storage.engine.archives.local_vault import LocalVault
 from metrics_storage.engine.fs import durable
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.journal import Journal
@@ -39,7 +40,7 @@ def create_without_index(root: Path, name: str) -> None:
         Volume(root / "quarantine", Role.QUARANTINE, initialise=False) as quarantine,
     ):
         storage.lock()
-        engine = StorageEngine(storage, quarantine)
+        engine = StorageEngine(storage, LocalVault(quarantine))
         engine.ensure(Identity("local", name, Uid.new()), StorageSpec(owner=OWNER))
 
 

@@ -24,6 +24,8 @@ from metrics_storage.controller.scrub import Scrub
 from metrics_storage.controller.settings import LogFormat, Settings
 from metrics_storage.controller.site import Site
 from metrics_storage.controller.sweep import Sweep
+from metrics_storage.engine.archives.local_vault import LocalVault
+from metrics_storage.engine.archives.vault import Origin
 from metrics_storage.engine.host import LocalEngine, LocalScrubber
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.volume import Volume
@@ -62,7 +64,7 @@ async def run(settings: Settings) -> None:
             volume.probe()
         health.lost_volume = partial(_lost_volume, storage, quarantine)
 
-        disk = StorageEngine(storage, quarantine, cluster=settings.cluster, node=settings.node_name or "")
+        disk = StorageEngine(storage, LocalVault(quarantine, Origin(settings.cluster, settings.node_name or "")))
         engine = LocalEngine(disk, workers=settings.workers, archive_workers=settings.archive_workers)
         stack.callback(engine.close)
         site = Site(engine, storage.id, template)

@@ -1,7 +1,7 @@
 """The committed archives of a quarantine volume: which there are, opening and verifying them, removing one.
 
 What is here is enumerated from names alone, so that an archive with a broken manifest is still seen. Archives
-are written and committed in `archiver`; nothing here opens one for writing, and `ArchiveStore.remove` is for a
+are written and committed in `local_vault`; nothing here opens one for writing, and `ArchiveStore.remove` is for a
 person's explicit command only.
 """
 

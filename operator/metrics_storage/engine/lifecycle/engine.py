@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any, Final, TypeVar, cast
 
 from metrics_storage.engine.archives.archiver import Archiver
+from metrics_storage.engine.archives.vault import Vault
 from metrics_storage.engine.fs.usage import measure
 from metrics_storage.engine.fs.walk import Progress, within
 from metrics_storage.engine.lifecycle.directories import Place, resolve_ownership
@@ -57,23 +58,19 @@ def _syncing_after_failure(step: _Step) -> _Step:
 
 
 class StorageEngine:
-    """The directories of one storage volume and their archives on one quarantine volume."""
+    """The directories of one storage volume, and their archives in one vault."""
 
-    def __init__(
-        self, storage: Volume, quarantine: Volume, *, cluster: str = "", node: str = "", adopting: bool = False
-    ) -> None:
-        """Work on two opened volumes, of which `storage` is locked.
+    def __init__(self, storage: Volume, vault: Vault, *, adopting: bool = False) -> None:
+        """Work on an opened and locked volume.
+
+        With `adopting`, directories that were copied with their volume count as those that were provisioned.
 
         Raises:
-            VolumeError: one of them is not there any more as it was opened.
-
-        `cluster` and `node` are written into manifests, for whoever reads an archive years later. With `adopting`,
-        directories that were copied with their volume count as those that were provisioned.
+            VolumeError: the volume is not there any more as it was opened.
         """
         self.storage = storage
-        for volume in (storage, quarantine):
-            volume.check()  # Flushes what a predecessor left in the page cache, before anything is built upon it.
-        self.archives = Archiver(quarantine, cluster=cluster, node=node)
+        storage.check()  # Flushes what a predecessor left in the page cache, before anything is built upon it.
+        self.archives = Archiver(vault)
         self._lives = Lives(storage, adopting=adopting)
         self._journal, self._directories = self._lives.journal, self._lives.directories
         self._journal.keep_spares()

@@ -15,7 +15,7 @@ from metrics_storage.engine.archives.format.content import PLAIN_MAX, PLAIN_TOTA
 from metrics_storage.engine.archives.format.entry import VERSION, Entry
 from metrics_storage.engine.archives.format.manifest import HEADERS, TRAILER, Account, Header, Trailer, line_of
 from metrics_storage.engine.archives.format.paths import FOLD_BYTES, FOLD_BYTES_1, LinkTable, MemberPaths
-from metrics_storage.engine.archives.format.streams import CHUNK
+from metrics_storage.engine.archives.format.streams import CHUNK, rewind
 from metrics_storage.engine.fs.walk import printable
 from metrics_storage.errors import ArchiveCorruptError, ArchiveError
 
@@ -35,9 +35,8 @@ class ManifestReader:
     """
 
     def __init__(self, fd: int) -> None:
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        rewind(fd)
         self._file = os.fdopen(fd, "rb", buffering=CHUNK, closefd=False)
-        self._file.seek(0)
         self._sha256 = sha256()
         self._number = 0
         self._trailer: Trailer | None = None

@@ -6,6 +6,7 @@ that by then belongs to something else. Knows neither tar nor manifests.
 
 import hashlib
 import os
+import stat
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +20,14 @@ CHUNK: Final = 256 * 1024
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _LEVEL: Final = 6
+
+
+def rewind(fd: int) -> None:
+    """Have a file read from its beginning, and from the disk; what comes through a pipe is read as it comes."""
+    if not stat.S_ISFIFO(os.fstat(fd).st_mode):
+        os.lseek(fd, 0, os.SEEK_SET)
+        # What is verified must be what reached the disk, not what is still in memory.
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 class HashedOutput:
@@ -122,9 +131,7 @@ class GzipReader:
         self.compressed_size = 0
         self.position = 0
         """Offset of the next byte in what was decompressed."""
-        os.lseek(fd, 0, os.SEEK_SET)
-        # What is verified must be what reached the disk, not what is still in memory.
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        rewind(fd)
 
     @property
     def sha256(self) -> str:

@@ -5,7 +5,6 @@ entry of the manifest that says so, never a malformed archive and never an error
 error, and the caller discards both files. Naming, committing and verifying are done elsewhere.
 """
 
-import os
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -41,9 +40,9 @@ class ArchiveSummary:
 def write_archive(
     source_fd: int, archive_fd: int, manifest_fd: int, header: Header, *, progress: Progress | None = None
 ) -> ArchiveSummary:
-    """Archive the open directory into two new, empty, open files, and fsync both.
+    """Archive the open directory into two new, empty, open files, or into pipes; nothing of the source is changed.
 
-    Names must still be made durable by an fsync of their directory. Nothing of the source is changed.
+    Nothing is flushed here.
 
     Raises:
         OSError: writing failed (ENOSPC and the like), or the directory itself cannot be listed; both files are
@@ -61,8 +60,6 @@ def write_archive(
                 meter.add(entries=1)
         tar.finish()
     trailer = manifest.finish(output.size, output.sha256)
-    os.fsync(archive_fd)
-    os.fsync(manifest_fd)
     return ArchiveSummary(
         entries=trailer.entries,
         files=trailer.entries - trailer.types.get("directory", 0),
