@@ -11,11 +11,14 @@ import grpc
 
 from metrics_storage.agent.calls import Calls
 from metrics_storage.agent.connection import Connection
+from metrics_storage.agent.vault import RemoteVault
 from metrics_storage.controller.fleet.admission import Admission, BindingStore
 from metrics_storage.controller.fleet.agents import AgentPod, Agents
 from metrics_storage.controller.fleet.remote_engine import RemoteEngine
 from metrics_storage.controller.fleet.server import FleetServer
+from metrics_storage.controller.fleet.vault_streams import VaultStreams
 from metrics_storage.engine.archives.local_vault import LocalVault
+from metrics_storage.engine.archives.vault import Origin, Vault
 from metrics_storage.engine.host import LocalEngine
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.epochs import Epochs
@@ -64,31 +67,46 @@ async def every_node_exists(_name: str, _uid: Uid) -> bool:
 
 @dataclass
 class Controller:
-    """A controller's side: its agents, and the server that they dial."""
+    """A controller's side: its agents, its vault, and the server that they dial."""
 
+    root: Path
     epoch: int = 1
     agents: Agents = field(default_factory=Agents)
     bindings: BindingStore = field(default_factory=MemoryBindings)
     port: int = 0
 
     async def __aenter__(self) -> "Controller":
+        self.quarantine = Volume(_made(self.root / "quarantine"), Role.QUARANTINE, initialise=True)
+        self.vault = VaultStreams(self.agents, self.vault_for)
         admission = Admission(self.bindings, every_node_exists)
-        self.server = FleetServer(self.agents, self.epoch, authenticate, admission)
+        self.server = FleetServer(self.agents, self.epoch, authenticate, admission, self.vault)
         self.port = await self.server.start(f"127.0.0.1:{self.port}", grpc.local_server_credentials())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.server.stop(5)
+        await self.vault.close()
+        self.quarantine.close()
+
+    def vault_for(self, pod: AgentPod) -> LocalVault:
+        """The vault for what a node archives."""
+        return LocalVault(self.quarantine, Origin("test", pod.node))
+
+
+def _made(path: Path) -> Path:
+    path.mkdir(exist_ok=True)
+    return path
 
 
 @dataclass
 class Node:
-    """A node's side: volumes, engine, and the calls that are carried out on it."""
+    """A node's side: its volume, its engine, and the calls that are carried out on it."""
 
     root: Path
     disk: StorageEngine
     engine: LocalEngine
     calls: Calls
+    vault: RemoteVault
     volume_id: Uid
 
     def connection(
@@ -102,7 +120,7 @@ class Node:
             return grpc.aio.secure_channel(address, grpc.local_channel_credentials(), options=options)
 
         volume_id = volume_id or self.volume_id
-        return Connection(self.calls, volume_id, dial, lambda: shown, first_pause=first_pause)
+        return Connection(self.calls, self.vault, volume_id, dial, lambda: shown, first_pause=first_pause)
 
     @asynccontextmanager
     async def connected(self, controller: Controller) -> AsyncIterator[Connection]:
@@ -119,19 +137,15 @@ class Node:
 
 
 @asynccontextmanager
-async def node(root: Path) -> AsyncIterator[Node]:
-    """A node with fresh volumes, or those that are there."""
-    for name in ("storage", "quarantine"):
-        (root / name).mkdir(exist_ok=True)
-    with (
-        Volume(root / "storage", Role.STORAGE, initialise=True) as storage,
-        Volume(root / "quarantine", Role.QUARANTINE, initialise=True) as quarantine,
-    ):
+async def node(root: Path, archives: Vault | None = None) -> AsyncIterator[Node]:
+    """A node with a fresh volume, or the one that is there; it archives into its controller's vault, or another one."""
+    with Volume(_made(root / "storage"), Role.STORAGE, initialise=True) as storage:
         storage.lock()
-        disk = StorageEngine(storage, LocalVault(quarantine))
+        vault = RemoteVault()
+        disk = StorageEngine(storage, archives or vault)
         engine = LocalEngine(disk, workers=2, archive_workers=1)
         try:
-            yield Node(root, disk, engine, Calls(engine, Epochs(storage)), Uid(storage.id))
+            yield Node(root, disk, engine, Calls(engine, Epochs(storage)), vault, Uid(storage.id))
         finally:
             engine.close()
 
@@ -139,7 +153,7 @@ async def node(root: Path) -> AsyncIterator[Node]:
 @asynccontextmanager
 async def remote(root: Path) -> AsyncIterator[tuple[RemoteEngine, Node, Controller]]:
     """An engine of a connected node."""
-    async with node(root) as here, Controller() as controller, here.connected(controller):
+    async with node(root) as here, Controller(root) as controller, here.connected(controller):
         yield RemoteEngine(controller.agents, here.volume_id), here, controller
 
 

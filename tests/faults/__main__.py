@@ -35,7 +35,7 @@ _PARTS: Final = ("kill", "errors", "attacks", "power", "hostile", "channel", "mu
 _LONG: Final = "second life"
 """Two quarantines, one after the other; quick mode tries every third point of it."""
 
-_BYTES: Final = 16
+_BYTES: Final = 32
 """Quick mode cuts the wire at every so manieth byte."""
 
 _SHOWN: Final = 20

@@ -1,10 +1,10 @@
-"""`make bench`: claims bound in a burst, from `kubectl apply` to a Pod's first byte, calls of the library, agents."""
+"""`make bench`: claims bound in a burst, from `kubectl apply` to a Pod's first byte, the library, agents, archives."""
 
 import argparse
 import sys
 from typing import Final
 
-from tools.bench import agents, claims, library, pods
+from tools.bench import agents, claims, library, pods, streams
 from tools.cluster.nodes.commands import obstacle
 
 _EXAMPLES: Final = """\
@@ -14,8 +14,9 @@ examples:
   python -m tools.bench pods --count=50       more Pods, one after the other
   python -m tools.bench library --count=5000  the library's calls beside so many storages
   python -m tools.bench agents --count=1000   so many agents that connect at once
+  python -m tools.bench streams --count=128   archives of so many MiB that go to the vault
 """
-_COUNTS: Final = {"claims": 200, "pods": 10, "library": 5000, "agents": 1000}
+_COUNTS: Final = {"claims": 200, "pods": 10, "library": 5000, "agents": 1000, "streams": 128}
 
 
 def main() -> int:
@@ -27,9 +28,9 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "what", nargs="*", choices=[*_COUNTS, []], metavar="claims|pods|library|agents", help="default: all"
+        "what", nargs="*", choices=[*_COUNTS, []], metavar="claims|pods|library|agents|streams", help="default: all"
     )
-    parser.add_argument("--count", type=int, metavar="N", help=f"runners (default: {_COUNTS})")
+    parser.add_argument("--count", type=int, metavar="N", help=f"runners, or MiB (default: {_COUNTS})")
     options = parser.parse_args()
     for what in options.what or _COUNTS:
         count = options.count or _COUNTS[what]
@@ -39,6 +40,8 @@ def main() -> int:
             library.measure(count)
         elif what == "agents":
             agents.measure(count)
+        elif what == "streams":
+            streams.measure(count)
         elif problem := obstacle():
             print(f"pods: not measured, no Pods run here: {problem}")
         else:

@@ -13,8 +13,8 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -22,12 +22,15 @@ import grpc
 
 from metrics_storage.agent.calls import Calls
 from metrics_storage.agent.connection import Connection
+from metrics_storage.agent.vault import RemoteVault
 from metrics_storage.channel.protocol import KEEPALIVE
 from metrics_storage.controller.fleet.admission import Admission
 from metrics_storage.controller.fleet.agents import AgentPod, Agents
 from metrics_storage.controller.fleet.remote_engine import RemoteEngine
 from metrics_storage.controller.fleet.server import FleetServer
+from metrics_storage.controller.fleet.vault_streams import VaultStreams
 from metrics_storage.engine.archives.local_vault import LocalVault
+from metrics_storage.engine.archives.vault import Vault
 from metrics_storage.engine.host import LocalEngine
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.epochs import Epochs
@@ -47,28 +50,24 @@ def measure(many: int) -> None:
 
 
 async def _measure(many: int) -> None:
-    agents = Agents()
-    server = FleetServer(agents, 1, _authenticate, Admission(_NoBindings(), _exists))
-    port = await server.start("127.0.0.1:0", grpc.local_server_credentials())
-    before = _resident(Path("/proc/self"))
-    with ExitStack() as stack:
-        root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-agents-")))
-        process = stack.enter_context(_agents(port, root / "alone", 0, 1))
-        await _connected(lambda: len(agents) == 1)
-        there = await _step(RemoteEngine(agents, _volume_id(0)).find)
-        resident = _resident(Path(f"/proc/{process.pid}"))
-        engine, _calls = stack.enter_context(_engine(root / "here"))
-        here = await _step(engine.find)
-        began = time.monotonic()
-        share = many // _PROCESSES
-        for number in range(_PROCESSES):
-            stack.enter_context(_agents(port, root / str(number), 1 + number * share, share))
-        await eventually_meanwhile(
-            lambda: len(agents) == 1 + _PROCESSES * share, seconds=_TIMEOUT, what="all agents are connected"
-        )
-        seconds = time.monotonic() - began
-        grown = _resident(Path("/proc/self")) - before
-    await server.stop(0)
+    with tempfile.TemporaryDirectory(prefix="bench-agents-") as directory:
+        root = Path(directory)
+        async with controller(root) as (agents, port, vault):
+            with ExitStack() as stack:
+                before = _resident(Path("/proc/self"))
+                process = stack.enter_context(agent_process(port, root / "alone", 0, 1))
+                await connected(lambda: len(agents) == 1)
+                there = await _step(RemoteEngine(agents, volume_id(0)).find)
+                resident = _resident(Path(f"/proc/{process.pid}"))
+                engine, _calls = stack.enter_context(engine_on(root / "here", vault))
+                here = await _step(engine.find)
+                began = time.monotonic()
+                share = many // _PROCESSES
+                for number in range(_PROCESSES):
+                    stack.enter_context(agent_process(port, root / str(number), 1 + number * share, share))
+                await connected(lambda: len(agents) == 1 + _PROCESSES * share)
+                seconds = time.monotonic() - began
+                grown = _resident(Path("/proc/self")) - before
     print("agents: over the loopback address, without TLS")
     print(f"  one agent that is idle has {resident >> 10} MiB resident")
     print(f"  a step (find) takes {there:.2f} ms over the channel, {here:.2f} ms without: {there / here:.1f} times")
@@ -78,7 +77,23 @@ async def _measure(many: int) -> None:
     print(f"  the controller has {grown >> 10} MiB more, {grown / many:.0f} KiB for each")
 
 
-def _volume_id(number: int) -> Uid:
+@asynccontextmanager
+async def controller(root: Path) -> AsyncIterator[tuple[Agents, int, LocalVault]]:
+    """A controller's side below a directory: its agents, the port that they dial, and its vault."""
+    (root / "quarantine").mkdir()
+    agents = Agents()
+    with Volume(root / "quarantine", Role.QUARANTINE, initialise=True) as quarantine:
+        vault = LocalVault(quarantine)
+        streams = VaultStreams(agents, lambda _pod: vault)
+        server = FleetServer(agents, 1, _authenticate, Admission(_NoBindings(), _exists), streams)
+        port = await server.start("127.0.0.1:0", grpc.local_server_credentials())
+        yield agents, port, vault
+        await server.stop(0)
+        await streams.close()
+
+
+def volume_id(number: int) -> Uid:
+    """The volume of an agent."""
     return Uid(str(uuid.UUID(int=number)))
 
 
@@ -103,7 +118,8 @@ async def _exists(_name: str, _uid: Uid) -> bool:
     return True
 
 
-async def _connected(holds: Callable[[], bool]) -> None:
+async def connected(holds: Callable[[], bool]) -> None:
+    """Wait until agents are connected."""
     await eventually_meanwhile(holds, seconds=_TIMEOUT, what="all agents are connected")
 
 
@@ -118,7 +134,8 @@ async def _step(find: Callable[[Uid], Awaitable[object]]) -> float:
 
 
 @contextmanager
-def _agents(port: int, root: Path, first: int, count: int) -> Iterator[subprocess.Popen[bytes]]:
+def agent_process(port: int, root: Path, first: int, count: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with so many agents, whose one engine works on a storage volume at `root`."""
     command = [sys.executable, "-m", "tools.bench.agents", str(port), str(root), str(first), str(count)]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         yield process
@@ -126,14 +143,11 @@ def _agents(port: int, root: Path, first: int, count: int) -> Iterator[subproces
 
 
 @contextmanager
-def _engine(root: Path) -> Iterator[tuple[LocalEngine, Calls]]:
-    for name in ("storage", "quarantine"):
-        (root / name).mkdir(parents=True)
-    with (
-        Volume(root / "storage", Role.STORAGE, initialise=True) as storage,
-        Volume(root / "quarantine", Role.QUARANTINE, initialise=True) as quarantine,
-    ):
-        engine = LocalEngine(StorageEngine(storage, LocalVault(quarantine)), workers=8, archive_workers=2)
+def engine_on(root: Path, vault: Vault) -> Iterator[tuple[LocalEngine, Calls]]:
+    """An engine on a new storage volume at `root`."""
+    root.mkdir(parents=True)
+    with Volume(root, Role.STORAGE, initialise=True) as storage:
+        engine = LocalEngine(StorageEngine(storage, vault), workers=8, archive_workers=2)
         yield engine, Calls(engine, Epochs(storage))
         engine.close()
 
@@ -144,7 +158,7 @@ def _resident(process: Path) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
 
 
-async def _connect(port: int, calls: Calls, numbers: range) -> None:
+async def _connect(port: int, calls: Calls, vault: RemoteVault, numbers: range) -> None:
     options = [*KEEPALIVE, ("grpc.use_local_subchannel_pool", 1)]
 
     def dial() -> grpc.aio.Channel:
@@ -153,7 +167,7 @@ async def _connect(port: int, calls: Calls, numbers: range) -> None:
     def token_of(number: int) -> Callable[[], str]:
         return lambda: f"node-{number}"
 
-    agents = [Connection(calls, _volume_id(number), dial, token_of(number)) for number in numbers]
+    agents = [Connection(calls, vault, volume_id(number), dial, token_of(number)) for number in numbers]
     await asyncio.gather(*(agent.run() for agent in agents))
 
 
@@ -166,6 +180,7 @@ def _end_with_parent() -> None:
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
     given_port, given_root, given_first, given_count = sys.argv[1:]
-    with _engine(Path(given_root)) as (_, its_calls):
-        first_number = int(given_first)
-        asyncio.run(_connect(int(given_port), its_calls, range(first_number, first_number + int(given_count))))
+    its_vault = RemoteVault()
+    with engine_on(Path(given_root), its_vault) as (_, its_calls):
+        its_numbers = range(int(given_first), int(given_first) + int(given_count))
+        asyncio.run(_connect(int(given_port), its_calls, its_vault, its_numbers))

@@ -11,9 +11,10 @@ import grpc
 
 from metrics_storage import __version__
 from metrics_storage.agent.calls import Calls
+from metrics_storage.agent.vault import RemoteVault
 from metrics_storage.channel import channel_pb2 as pb
 from metrics_storage.channel.protocol import AUTHORIZATION, HELLO_TIMEOUT, VERSION
-from metrics_storage.channel.transport import Stream, connect_on
+from metrics_storage.channel.transport import Stream, connect_on, described
 from metrics_storage.errors import MetricsStorageError, NodeUnavailableError
 
 _log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class Connection:
     def __init__(
         self,
         calls: Calls,
+        vault: RemoteVault,
         volume_id: str,
         dial: Callable[[], grpc.aio.Channel],
         token: Callable[[], str],
@@ -37,10 +39,13 @@ class Connection:
     ) -> None:
         """Connect by `dial`, showing what `token` gives at that moment, for the storage volume of this id.
 
+        `vault` is what the engine that carries `calls` out archives into.
+
         `first_pause` is in seconds, before the second attempt.
         """
         self._first_pause = first_pause
         self._calls = calls
+        self._vault = vault
         self._volume_id = volume_id
         self._dial = dial
         self._token = token
@@ -56,7 +61,7 @@ class Connection:
             try:
                 await self._serve()
             except (grpc.aio.AioRpcError, MetricsStorageError, OSError) as exc:
-                _log.warning("not connected to the controller: %s", _described(exc))
+                _log.warning("not connected to the controller: %s", described(exc))
             except Exception:
                 _log.exception("not connected to the controller, for no reason that is known")
             else:
@@ -89,11 +94,15 @@ class Connection:
             await self._calls.accept(message.welcome.epoch)
             self.connected = True
             _log.info("connected to the controller, version %s", message.welcome.software)
-            writing = asyncio.Lock()
-            while isinstance(message := await stream.read(), pb.ToAgent):
-                answer = asyncio.create_task(self._answer(stream, message.call, writing))
-                self._answers.add(answer)
-                answer.add_done_callback(self._answers.discard)
+            with self._vault.attached(channel, message.welcome.session):
+                await self._answer_all(stream)
+
+    async def _answer_all(self, stream: Stream) -> None:
+        writing = asyncio.Lock()
+        while isinstance(message := await stream.read(), pb.ToAgent):
+            answer = asyncio.create_task(self._answer(stream, message.call, writing))
+            self._answers.add(answer)
+            answer.add_done_callback(self._answers.discard)
 
     async def _answer(self, stream: Stream, call: pb.Call, writing: asyncio.Lock) -> None:
         result = await self._calls.answer(call)
@@ -101,7 +110,3 @@ class Connection:
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
             async with writing:
                 await stream.write(pb.FromAgent(result=result))
-
-
-def _described(error: Exception) -> str:
-    return str(error.details() or error.code().name) if isinstance(error, grpc.aio.AioRpcError) else str(error)

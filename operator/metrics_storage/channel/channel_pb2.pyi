@@ -33,14 +33,16 @@ class Hello(_message.Message):
     def __init__(self, protocol: _Optional[int] = ..., software: _Optional[str] = ..., volume_id: _Optional[str] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("protocol", "software", "epoch")
+    __slots__ = ("protocol", "software", "epoch", "session")
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
     protocol: int
     software: str
     epoch: int
-    def __init__(self, protocol: _Optional[int] = ..., software: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
+    session: str
+    def __init__(self, protocol: _Optional[int] = ..., software: _Optional[str] = ..., epoch: _Optional[int] = ..., session: _Optional[str] = ...) -> None: ...
 
 class Identity(_message.Message):
     __slots__ = ("namespace", "name", "uid")
@@ -227,3 +229,123 @@ class Failure(_message.Message):
     errno: int
     file: str
     def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ..., errno: _Optional[int] = ..., file: _Optional[str] = ...) -> None: ...
+
+class ToVault(_message.Message):
+    __slots__ = ("open", "recover", "begin", "content", "verify", "read_manifest", "commit", "fetch", "digest")
+    OPEN_FIELD_NUMBER: _ClassVar[int]
+    RECOVER_FIELD_NUMBER: _ClassVar[int]
+    BEGIN_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    VERIFY_FIELD_NUMBER: _ClassVar[int]
+    READ_MANIFEST_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_FIELD_NUMBER: _ClassVar[int]
+    FETCH_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    open: Open
+    recover: Recover
+    begin: Begin
+    content: Content
+    verify: Verify
+    read_manifest: ReadManifest
+    commit: Digests
+    fetch: Fetch
+    digest: Digest
+    def __init__(self, open: _Optional[_Union[Open, _Mapping]] = ..., recover: _Optional[_Union[Recover, _Mapping]] = ..., begin: _Optional[_Union[Begin, _Mapping]] = ..., content: _Optional[_Union[Content, _Mapping]] = ..., verify: _Optional[_Union[Verify, _Mapping]] = ..., read_manifest: _Optional[_Union[ReadManifest, _Mapping]] = ..., commit: _Optional[_Union[Digests, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., digest: _Optional[_Union[Digest, _Mapping]] = ...) -> None: ...
+
+class FromVault(_message.Message):
+    __slots__ = ("failure", "recovered", "begun", "digests", "content", "end", "receipt")
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    RECOVERED_FIELD_NUMBER: _ClassVar[int]
+    BEGUN_FIELD_NUMBER: _ClassVar[int]
+    DIGESTS_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    failure: Failure
+    recovered: Recovered
+    begun: Begun
+    digests: Digests
+    content: Content
+    end: End
+    receipt: Receipt
+    def __init__(self, failure: _Optional[_Union[Failure, _Mapping]] = ..., recovered: _Optional[_Union[Recovered, _Mapping]] = ..., begun: _Optional[_Union[Begun, _Mapping]] = ..., digests: _Optional[_Union[Digests, _Mapping]] = ..., content: _Optional[_Union[Content, _Mapping]] = ..., end: _Optional[_Union[End, _Mapping]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ...) -> None: ...
+
+class Open(_message.Message):
+    __slots__ = ("session", "uid")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    UID_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    uid: str
+    def __init__(self, session: _Optional[str] = ..., uid: _Optional[str] = ...) -> None: ...
+
+class Recover(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Recovered(_message.Message):
+    __slots__ = ("latest",)
+    LATEST_FIELD_NUMBER: _ClassVar[int]
+    latest: int
+    def __init__(self, latest: _Optional[int] = ...) -> None: ...
+
+class Begin(_message.Message):
+    __slots__ = ("room",)
+    ROOM_FIELD_NUMBER: _ClassVar[int]
+    room: int
+    def __init__(self, room: _Optional[int] = ...) -> None: ...
+
+class Begun(_message.Message):
+    __slots__ = ("attempt", "cluster", "node")
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    attempt: int
+    cluster: str
+    node: str
+    def __init__(self, attempt: _Optional[int] = ..., cluster: _Optional[str] = ..., node: _Optional[str] = ...) -> None: ...
+
+class Content(_message.Message):
+    __slots__ = ("archive", "manifest")
+    ARCHIVE_FIELD_NUMBER: _ClassVar[int]
+    MANIFEST_FIELD_NUMBER: _ClassVar[int]
+    archive: bytes
+    manifest: bytes
+    def __init__(self, archive: _Optional[bytes] = ..., manifest: _Optional[bytes] = ...) -> None: ...
+
+class Verify(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Digests(_message.Message):
+    __slots__ = ("archive", "manifest")
+    ARCHIVE_FIELD_NUMBER: _ClassVar[int]
+    MANIFEST_FIELD_NUMBER: _ClassVar[int]
+    archive: str
+    manifest: str
+    def __init__(self, archive: _Optional[str] = ..., manifest: _Optional[str] = ...) -> None: ...
+
+class ReadManifest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class End(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Receipt(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Fetch(_message.Message):
+    __slots__ = ("attempt", "manifest")
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    MANIFEST_FIELD_NUMBER: _ClassVar[int]
+    attempt: int
+    manifest: bool
+    def __init__(self, attempt: _Optional[int] = ..., manifest: _Optional[bool] = ...) -> None: ...
+
+class Digest(_message.Message):
+    __slots__ = ("attempt",)
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    attempt: int
+    def __init__(self, attempt: _Optional[int] = ...) -> None: ...

@@ -11,6 +11,9 @@ AUTHORIZATION: Final = "authorization"
 HELLO_TIMEOUT: Final = 10.0
 """Seconds that each side waits for the other's first message."""
 
+PIECE: Final = 1 << 18
+"""Most bytes of a file that one message has; less than a message may have, so that many streams share a connection."""
+
 MAX_MESSAGE_BYTES: Final = 16 << 20
 """Longest message: all uids of a volume are one, and 300,000 of them fit."""
 

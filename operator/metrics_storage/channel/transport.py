@@ -1,7 +1,7 @@
-"""The one method of the channel as gRPC wants it, on the side that dials and on the side that serves."""
+"""The methods of the channel as gRPC wants them, on the side that dials and on the side that serves."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 import grpc
 
@@ -11,19 +11,43 @@ Connect = grpc.aio.StreamStreamMultiCallable[pb.FromAgent, pb.ToAgent]
 Stream = grpc.aio.StreamStreamCall[pb.FromAgent, pb.ToAgent]
 Context = grpc.aio.ServicerContext[pb.FromAgent, pb.ToAgent]
 
+VaultStream = grpc.aio.StreamStreamCall[pb.ToVault, pb.FromVault]
+VaultContext = grpc.aio.ServicerContext[pb.ToVault, pb.FromVault]
+
 _SERVICE: Final = "metricsstorage.channel.v1.Controller"
-_METHOD: Final = "Connect"
+_CONNECT: Final = "Connect"
+_VAULT: Final = "Vault"
 
 
 def connect_on(channel: grpc.aio.Channel) -> Connect:
-    """The method on a channel that was dialled."""
+    """The method of connections, on a channel that was dialled."""
     connect: Connect = channel.stream_stream(
-        f"/{_SERVICE}/{_METHOD}", pb.FromAgent.SerializeToString, pb.ToAgent.FromString
+        f"/{_SERVICE}/{_CONNECT}", pb.FromAgent.SerializeToString, pb.ToAgent.FromString
     )
     return connect
 
 
-def add_to(server: grpc.aio.Server, connect: Callable[[AsyncIterator[pb.FromAgent], Context], Awaitable[None]]) -> None:
-    """Have a server answer the method by `connect`."""
-    handler = grpc.stream_stream_rpc_method_handler(connect, pb.FromAgent.FromString, pb.ToAgent.SerializeToString)
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, {_METHOD: handler}),))
+def vault_on(channel: grpc.aio.Channel) -> VaultStream:
+    """A new stream to the vault, on a channel that was dialled."""
+    vault: grpc.aio.StreamStreamMultiCallable[pb.ToVault, pb.FromVault] = channel.stream_stream(
+        f"/{_SERVICE}/{_VAULT}", pb.ToVault.SerializeToString, pb.FromVault.FromString
+    )
+    return vault()
+
+
+def described(error: Exception) -> str:
+    """What gRPC says of the end of a stream, for people."""
+    return str(error.details() or error.code().name) if isinstance(error, grpc.aio.AioRpcError) else str(error)
+
+
+def add_to(
+    server: grpc.aio.Server,
+    connect: Callable[[AsyncIterator[pb.FromAgent], Context], Awaitable[None]],
+    vault: Callable[[AsyncIterator[pb.ToVault], VaultContext], Awaitable[None]],
+) -> None:
+    """Have a server answer both methods."""
+    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+        _CONNECT: grpc.stream_stream_rpc_method_handler(connect, pb.FromAgent.FromString, pb.ToAgent.SerializeToString),
+        _VAULT: grpc.stream_stream_rpc_method_handler(vault, pb.ToVault.FromString, pb.FromVault.SerializeToString),
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, handlers),))

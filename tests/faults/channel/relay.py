@@ -16,7 +16,7 @@ from typing import Any, Final
 import grpc
 
 from metrics_storage.channel import channel_pb2 as pb
-from metrics_storage.channel.transport import Context, add_to, connect_on
+from metrics_storage.channel.transport import Context, VaultContext, add_to, connect_on, vault_on
 
 _Read = Callable[[], Awaitable[Any]]
 _Write = Callable[[Any], Awaitable[object]]
@@ -41,6 +41,9 @@ class Fate(StrEnum):
 UP: Final = "up"
 """From the agent to the controller."""
 DOWN: Final = "down"
+TO_VAULT: Final = "to the vault"
+"""The same on the streams beside the connection."""
+FROM_VAULT: Final = "from the vault"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class Relay:
     async def __aenter__(self) -> "Relay":
         self._ending = asyncio.Event()
         self._server = grpc.aio.server()
-        add_to(self._server, self._connect)
+        add_to(self._server, self._connect, self._vault)
         self.port = self._server.add_secure_port("127.0.0.1:0", grpc.local_server_credentials())
         await self._server.start()
         return self
@@ -74,12 +77,25 @@ class Relay:
         await self._server.stop(5)
 
     async def _connect(self, requests: AsyncIterator[pb.FromAgent], context: Context) -> None:
+        metadata = tuple(context.invocation_metadata() or ())
+        await self._relay(requests, context, lambda channel: connect_on(channel)(metadata=metadata), (UP, DOWN))
+
+    async def _vault(self, requests: AsyncIterator[pb.ToVault], context: VaultContext) -> None:
+        await self._relay(requests, context, vault_on, (TO_VAULT, FROM_VAULT))
+
+    async def _relay(
+        self,
+        requests: AsyncIterator[Any],
+        context: grpc.aio.ServicerContext[Any, Any],
+        open_on: Callable[[grpc.aio.Channel], grpc.aio.StreamStreamCall[Any, Any]],
+        directions: tuple[str, str],
+    ) -> None:
         address = f"127.0.0.1:{self.controller}"
         options = [("grpc.use_local_subchannel_pool", 1)]
         async with grpc.aio.secure_channel(address, grpc.local_channel_credentials(), options=options) as channel:
-            stream = connect_on(channel)(metadata=tuple(context.invocation_metadata() or ()))
-            up = asyncio.create_task(self._pass_on(UP, requests.__aiter__().__anext__, stream.write))
-            down = asyncio.create_task(self._pass_on(DOWN, stream.read, context.write))
+            stream = open_on(channel)
+            up = asyncio.create_task(self._pass_on(directions[0], requests.__aiter__().__anext__, stream.write))
+            down = asyncio.create_task(self._pass_on(directions[1], stream.read, context.write))
             ending = asyncio.create_task(self._ending.wait())
             tasks = (up, down, ending)
             try:

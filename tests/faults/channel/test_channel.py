@@ -12,7 +12,7 @@ from metrics_storage.controller.fleet.remote_engine import RemoteEngine
 from metrics_storage.errors import NodeUnavailableError
 from tests.faults.change import Change, apply
 from tests.faults.channel import tries
-from tests.faults.channel.relay import DOWN, UP, Fate, Place
+from tests.faults.channel.relay import DOWN, FROM_VAULT, TO_VAULT, UP, Fate, Place
 from tests.faults.channel.tries import Point
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="owners of files are set, which needs root")
@@ -31,6 +31,8 @@ def _worker(tmp_path: Path) -> Iterator[None]:
 def test_a_life_without_faults_has_a_message_a_step_in_each_direction() -> None:
     counted = tries.count()
     assert (counted["messages up"], counted["messages down"]) == (9, 9)
+    assert counted["messages from the vault"] == 11
+    assert counted["messages to the vault"] > 15
     assert min(counted["bytes up"], counted["bytes down"]) > 500
 
 
@@ -38,6 +40,12 @@ def test_a_life_without_faults_has_a_message_a_step_in_each_direction() -> None:
 @pytest.mark.parametrize("direction", [UP, DOWN])
 def test_no_fate_of_the_message_that_removes_breaks_a_promise(direction: str, fate: Fate) -> None:
     assert tries.try_point(Point(Place(direction, REMOVE), fate)) == []
+
+
+@pytest.mark.parametrize("fate", Fate)
+@pytest.mark.parametrize(("direction", "number"), [(TO_VAULT, 4), (TO_VAULT, 16), (FROM_VAULT, 5), (FROM_VAULT, 8)])
+def test_no_fate_of_a_message_of_an_archive_breaks_a_promise(direction: str, number: int, fate: Fate) -> None:
+    assert tries.try_point(Point(Place(direction, number), fate)) == []
 
 
 @pytest.mark.parametrize("direction", [UP, DOWN])

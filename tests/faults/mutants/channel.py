@@ -5,19 +5,26 @@ from typing import Any, Final
 
 from metrics_storage.agent.calls import Calls
 from metrics_storage.channel.messages import read_record
-from metrics_storage.controller.fleet import remote_engine
+from metrics_storage.controller.fleet import remote_engine, vault_streams
 from metrics_storage.controller.fleet.admission import Admission
-from metrics_storage.controller.fleet.agents import Agent
+from metrics_storage.controller.fleet.agents import Agent, Agents
 from metrics_storage.controller.fleet.remote_engine import RemoteEngine
+from metrics_storage.controller.fleet.vault_streams import VaultStreams
+from metrics_storage.engine.archives.archiver import Archiver
+from metrics_storage.engine.archives.local_vault import LocalDraft
 from metrics_storage.engine.volume import epochs
 from metrics_storage.engine.volume.bindings import Bindings
 from metrics_storage.engine.volume.epochs import Epochs
 from metrics_storage.errors import NodeUnavailableError
+from metrics_storage.model.identity import Identity, Uid
+from metrics_storage.model.record import Archive
+from tests.contract.engine import RUNNER
 from tests.faults.change import Change, in_place_of, left_out, says
 from tests.faults.mutants.mutant import Mutant, mutant
 
 _CONNECTION: Final = "tests/unit/fleet/test_connection.py::"
 _ADMISSION: Final = "tests/unit/fleet/test_admission.py::"
+_STREAMS: Final = "tests/unit/fleet/test_vault_streams.py::"
 _CALLS: Final = "tests/unit/fleet/test_calls.py::"
 
 
@@ -30,6 +37,18 @@ async def _nothing_where_it_is_away(real: Any, *args: Any) -> Any:
 
 async def _admit(*_: object) -> None:
     """Everybody."""
+
+
+def _any_session(_real: object, agents: Agents, _session: str) -> Agent | None:
+    return next(iter(agents._agents.values()), None)
+
+
+def _whoever_it_says(_real: object, _agent: Agent, uid: str) -> Identity | None:
+    return Identity("runners", "runner-0", Uid(uid)) if Uid.parse(uid) else None
+
+
+def _only_read(_real: object, archives: Archiver, identity: Identity, archive: Archive, progress: Any) -> None:
+    archives._vault.digests(identity, 1, progress)
 
 
 CHANNEL: Final[dict[str, Mutant]] = {
@@ -57,6 +76,36 @@ CHANNEL: Final[dict[str, Mutant]] = {
     ),
     "a node without its disk is a new one": mutant(
         says(Bindings.of_node, None), _ADMISSION + "test_a_node_whose_disk_is_not_mounted_is_not_a_new_one"
+    ),
+    "a stream to the vault needs no session": mutant(
+        Change(Agents.of_session, _any_session), _STREAMS + "test_a_stream_without_a_session_is_refused[no session]"
+    ),
+    "a node writes whosever archives it likes": mutant(
+        Change(Agent.subject, _whoever_it_says),
+        _STREAMS + f"test_archives_of_what_the_node_is_not_asked_for_are_out_of_reach[{RUNNER.uid}]",
+    ),
+    "a permission outlives its step": mutant(
+        left_out(Agent._permit_no_more, Agent.archiving),
+        _STREAMS + "test_a_step_that_is_over_permits_nothing_any_more",
+    ),
+    "a stream outlives its connection": mutant(
+        left_out(Agent.end, Agents.remove), _STREAMS + "test_a_session_is_over_with_its_connection"
+    ),
+    "a commit needs no verified stream": mutant(
+        says(vault_streams._was_verified, True, vault_streams._take_in),
+        _STREAMS + "test_only_what_was_verified_is_committed",
+    ),
+    "two archives of one runner are written at once": mutant(
+        in_place_of(VaultStreams._lock, lambda *_: asyncio.Lock()),
+        _STREAMS + "test_the_next_archive_of_a_runner_waits_for_the_end_of_the_one_before",
+    ),
+    "a manifest says whose archive it is": mutant(
+        left_out(LocalDraft._require_own),
+        "tests/unit/fleet/test_vault_contract.py::TestRemoteVault::"
+        "test_an_archive_that_says_to_be_anothers_is_not_verified[node]",
+    ),
+    "a node takes the digests that it is told": mutant(
+        Change(Archiver.check, _only_read), _STREAMS + "test_a_node_removes_nothing_on_digests_that_it_did_not_compute"
     ),
     "who waits is not told that the connection ended": mutant(
         left_out(Agent.end), _CALLS + "test_a_step_whose_answer_is_lost_is_repeated_and_done_once"

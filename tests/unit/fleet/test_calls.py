@@ -46,7 +46,7 @@ def test_a_step_whose_answer_is_lost_is_repeated_and_done_once(tmp_path: Path) -
                 await first
             await controller.server.stop(5)
             go_on.set()
-            async with Controller(agents=controller.agents, port=0) as anew, here.connected(anew):
+            async with Controller(tmp_path, agents=controller.agents, port=0) as anew, here.connected(anew):
                 record = await engine.archive(RUNNER)
             assert record.phase is Phase.VERIFIED
             assert calls == [RUNNER, RUNNER]

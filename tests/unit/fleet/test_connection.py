@@ -31,7 +31,7 @@ async def refused(connection: Connection, caplog: pytest.LogCaptureFixture, said
 
 def test_an_agent_that_is_away_is_unknown_and_never_nothing(tmp_path: Path) -> None:
     async def rule() -> None:
-        async with node(tmp_path) as here, Controller() as controller:
+        async with node(tmp_path) as here, Controller(tmp_path) as controller:
             engine = RemoteEngine(controller.agents, here.volume_id)
             with pytest.raises(NodeUnavailableError, match="not connected"):
                 await engine.find(RUNNER.uid)
@@ -46,7 +46,7 @@ def test_an_agent_that_is_away_is_unknown_and_never_nothing(tmp_path: Path) -> N
 
 def test_whoever_shows_no_token_of_an_agent_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def rule() -> None:
-        async with node(tmp_path) as here, Controller() as controller:
+        async with node(tmp_path) as here, Controller(tmp_path) as controller:
             await refused(here.connection(controller.port, "stolen"), caplog, "not that of an agent's Pod")
             assert len(controller.agents) == 0
 
@@ -58,7 +58,7 @@ def test_a_token_that_cannot_be_reviewed_now_is_shown_again(tmp_path: Path, capl
         raise MetricsStorageError("the API server does not answer")
 
     async def rule() -> None:
-        async with node(tmp_path) as here, Controller() as controller:
+        async with node(tmp_path) as here, Controller(tmp_path) as controller:
             controller.server._authenticate = fails
             await refused(here.connection(controller.port), caplog, "cannot be reviewed now: the API server does not")
 
@@ -71,7 +71,7 @@ def test_an_agent_of_another_version_is_refused_and_told_so(
     monkeypatch.setattr("metrics_storage.agent.connection.VERSION", VERSION + 1)
 
     async def rule() -> None:
-        async with node(tmp_path) as here, Controller() as controller:
+        async with node(tmp_path) as here, Controller(tmp_path) as controller:
             await refused(here.connection(controller.port), caplog, "run the same image on both sides")
 
     run(rule())
@@ -87,9 +87,9 @@ def test_an_agent_of_another_version_is_refused_and_told_so(
     ],
     ids=["nothing", "a result", "a hello without a volume", "a hello with an odd volume"],
 )
-def test_a_connection_that_does_not_begin_with_a_hello_is_ended(first: pb.FromAgent) -> None:
+def test_a_connection_that_does_not_begin_with_a_hello_is_ended(tmp_path: Path, first: pb.FromAgent) -> None:
     async def rule() -> None:
-        async with Controller() as controller:
+        async with Controller(tmp_path) as controller:
             address = f"127.0.0.1:{controller.port}"
             async with grpc.aio.secure_channel(address, grpc.local_channel_credentials()) as channel:
                 stream = connect_on(channel)(metadata=((AUTHORIZATION, "Bearer token-1"),))
@@ -123,7 +123,11 @@ def test_an_agent_that_dials_again_takes_the_place_of_its_earlier_connection(tmp
 
 def test_a_controller_that_was_replaced_is_refused_from_then_on(tmp_path: Path) -> None:
     async def rule() -> None:
-        async with node(tmp_path) as here, Controller(epoch=1) as older, Controller(epoch=2) as newer:
+        async with (
+            node(tmp_path) as here,
+            Controller(tmp_path, epoch=1) as older,
+            Controller(tmp_path, epoch=2) as newer,
+        ):
             engine = RemoteEngine(older.agents, here.volume_id)
             async with here.connected(older):
                 await engine.ensure(RUNNER, SPEC)
@@ -141,9 +145,9 @@ def test_a_replaced_controller_is_not_listened_to_after_a_restart_either(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def rule() -> None:
-        async with node(tmp_path) as here, Controller(epoch=7) as newer, here.connected(newer):
+        async with node(tmp_path) as here, Controller(tmp_path, epoch=7) as newer, here.connected(newer):
             pass
-        async with node(tmp_path) as here, Controller(epoch=6) as older:
+        async with node(tmp_path) as here, Controller(tmp_path, epoch=6) as older:
             await refused(here.connection(older.port), caplog, "another controller has taken over")
 
     run(rule())
@@ -165,12 +169,12 @@ def connections(here: Node, controller: Controller) -> list[Connection]:
 def test_agents_that_lost_their_controller_come_back_by_themselves(tmp_path: Path) -> None:
     async def rule() -> None:
         async with node(tmp_path) as here:
-            controller = await Controller().__aenter__()
+            controller = await Controller(tmp_path).__aenter__()
             running = [asyncio.create_task(connection.run()) for connection in connections(here, controller)]
             await eventually(lambda: len(controller.agents) == 20, "all are connected")
             await controller.__aexit__()
             await eventually(lambda: len(controller.agents) == 0, "none is connected")
-            async with Controller(epoch=2, port=controller.port) as anew:
+            async with Controller(tmp_path, epoch=2, port=controller.port) as anew:
                 await eventually(lambda: len(anew.agents) == 20, "all are connected again")
             for task in running:
                 task.cancel()

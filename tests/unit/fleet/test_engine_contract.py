@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from metrics_storage.engine.archives.local_vault import LocalVault
+from metrics_storage.engine.volume.volume import Role, Volume
 from tests.contract.engine import Connect, EngineContract, Site
 from tests.contract.fleet import node, remote
 
@@ -15,8 +17,10 @@ class TestLocalEngine(EngineContract):
     def connect(self, tmp_path: Path) -> Connect:
         @asynccontextmanager
         async def connect() -> AsyncIterator[Site]:
-            async with node(tmp_path) as here:
-                yield Site(here.engine, tmp_path / "storage")
+            (tmp_path / "quarantine").mkdir()
+            with Volume(tmp_path / "quarantine", Role.QUARANTINE, initialise=True) as quarantine:
+                async with node(tmp_path, LocalVault(quarantine)) as here:
+                    yield Site(here.engine, tmp_path / "storage")
 
         return connect
 

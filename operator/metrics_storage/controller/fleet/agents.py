@@ -2,12 +2,17 @@
 
 import asyncio
 import itertools
+import secrets
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from hmac import compare_digest
 
 from metrics_storage.channel import channel_pb2 as pb
 from metrics_storage.channel.messages import read_failure
 from metrics_storage.errors import NodeUnavailableError
-from metrics_storage.model.identity import Uid
+from metrics_storage.model.identity import Identity, Uid
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,9 @@ class Agent:
         self._waiting: dict[int, asyncio.Future[pb.Result]] = {}
         self._outgoing: asyncio.Queue[pb.Call] = asyncio.Queue()
         self._reason = ""
+        self.session = secrets.token_hex()
+        """What streams to the vault show, so that nobody else's are taken for this agent's."""
+        self._subjects: Counter[Identity] = Counter()
         self.ended = asyncio.Event()
         """Set once the connection is over, or is to be ended."""
 
@@ -54,6 +62,24 @@ class Agent:
         if result.WhichOneof("outcome") == "failure":
             raise read_failure(result.failure)
         return result
+
+    @contextmanager
+    def archiving(self, identity: Identity) -> Iterator[None]:
+        """A step that may write archives of this runner, or read them."""
+        self._subjects[identity] += 1
+        try:
+            yield
+        finally:
+            self._permit_no_more(identity)
+
+    def _permit_no_more(self, identity: Identity) -> None:
+        self._subjects[identity] -= 1
+        if not self._subjects[identity]:
+            del self._subjects[identity]
+
+    def subject(self, uid: str) -> Identity | None:
+        """Whose archives the agent may write or read now, by the uid that it says: who was asked for, or nobody."""
+        return next((identity for identity in self._subjects if identity.uid == uid), None)
 
     async def next_call(self) -> pb.Call:
         """The next call to be sent."""
@@ -103,6 +129,10 @@ class Agents:
         if agent is None:
             raise NodeUnavailableError(f"the agent of storage volume {volume_id} is not connected")
         return agent
+
+    def of_session(self, session: str) -> Agent | None:
+        """The agent whose connection has this session."""
+        return next((each for each in self._agents.values() if compare_digest(each.session, session)), None)
 
     def add(self, agent: Agent) -> None:
         """Take a connection; an earlier one with the same volume is over."""

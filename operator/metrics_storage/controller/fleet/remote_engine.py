@@ -52,16 +52,16 @@ class RemoteEngine:
         return await self._record(pb.Call(latch=step), identity)
 
     async def snapshot(self, identity: Identity) -> Record:
-        return await self._record(pb.Call(snapshot=pb.Snapshot(identity=write_identity(identity))), identity)
+        return await self._archiving(pb.Call(snapshot=pb.Snapshot(identity=write_identity(identity))), identity)
 
     async def archive(self, identity: Identity) -> Record:
-        return await self._record(pb.Call(archive=pb.Archive(identity=write_identity(identity))), identity)
+        return await self._archiving(pb.Call(archive=pb.Archive(identity=write_identity(identity))), identity)
 
     async def condemn(self, identity: Identity) -> Record:
-        return await self._record(pb.Call(condemn=pb.Condemn(identity=write_identity(identity))), identity)
+        return await self._archiving(pb.Call(condemn=pb.Condemn(identity=write_identity(identity))), identity)
 
     async def remove(self, identity: Identity) -> Record:
-        return await self._record(pb.Call(remove=pb.Remove(identity=write_identity(identity))), identity)
+        return await self._archiving(pb.Call(remove=pb.Remove(identity=write_identity(identity))), identity)
 
     async def retain(self, identity: Identity) -> Record:
         return await self._record(pb.Call(retain=pb.Retain(identity=write_identity(identity))), identity)
@@ -76,6 +76,11 @@ class RemoteEngine:
     async def measure(self, identity: Identity) -> Usage | None:
         result = await self._ask(pb.Call(measure=pb.Measure(identity=write_identity(identity))), "usage", "nothing")
         return read_usage(result.usage) if result.WhichOneof("outcome") == "usage" else None
+
+    async def _archiving(self, call: pb.Call, identity: Identity) -> Record:
+        """A step in which the agent may open streams to the vault."""
+        with self._agents.of(self._volume_id).archiving(identity):
+            return await self._record(call, identity)
 
     async def _record(self, call: pb.Call, identity: Identity) -> Record:
         return _entry(await self._ask(call, "entry"), identity.uid)

@@ -13,6 +13,7 @@ from metrics_storage.channel.protocol import AUTHORIZATION, HELLO_TIMEOUT, KEEPA
 from metrics_storage.channel.transport import Context, add_to
 from metrics_storage.controller.fleet.admission import Admission
 from metrics_storage.controller.fleet.agents import Agent, AgentPod, Agents
+from metrics_storage.controller.fleet.vault_streams import VaultStreams
 from metrics_storage.errors import MetricsStorageError, NodeUnavailableError
 from metrics_storage.model.identity import Uid
 
@@ -31,13 +32,15 @@ _BEARER: Final = "Bearer "
 class FleetServer:
     """Takes the connections of agents, from `start` to `stop`."""
 
-    def __init__(self, agents: Agents, epoch: int, authenticate: Authenticate, admission: Admission) -> None:
+    def __init__(
+        self, agents: Agents, epoch: int, authenticate: Authenticate, admission: Admission, vault: VaultStreams
+    ) -> None:
         self._agents = agents
         self._admission = admission
         self._epoch = epoch
         self._authenticate = authenticate
         self._server = grpc.aio.server(options=KEEPALIVE)
-        add_to(self._server, self._connect)
+        add_to(self._server, self._connect, vault.serve)
 
     async def start(self, address: str, credentials: grpc.ServerCredentials) -> int:
         """Listen at `HOST:PORT`; returns the port, which is another one where 0 was given."""
@@ -62,7 +65,7 @@ class FleetServer:
         self._agents.add(agent)
         _log.info("node %s is connected with storage volume %s", pod.node, agent.volume_id)
         try:
-            welcome = pb.Welcome(protocol=VERSION, software=__version__, epoch=self._epoch)
+            welcome = pb.Welcome(protocol=VERSION, software=__version__, epoch=self._epoch, session=agent.session)
             await context.write(pb.ToAgent(welcome=welcome))
             await _until_one_ends(_send(agent, context), _receive(agent, requests), agent.ended.wait())
         except asyncio.CancelledError:

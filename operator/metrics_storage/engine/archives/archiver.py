@@ -15,11 +15,11 @@ from metrics_storage.engine.archives.format.compare import compare_source
 from metrics_storage.engine.archives.format.manifest import Header
 from metrics_storage.engine.archives.format.verify import VerifiedArchive, verify_archive
 from metrics_storage.engine.archives.format.writer import ArchiveSummary, write_archive
-from metrics_storage.engine.archives.vault import Draft, Vault
+from metrics_storage.engine.archives.vault import Digests, Draft, Vault
 from metrics_storage.engine.fs.usage import measure
 from metrics_storage.engine.fs.walk import Progress
 from metrics_storage.errors import ArchiveCorruptError, ArchiveError, UncleanArchiveError
-from metrics_storage.model.identity import ARCHIVE_SUFFIX, MANIFEST_SUFFIX, ArchiveName, Identity
+from metrics_storage.model.identity import ArchiveName, Identity
 from metrics_storage.model.record import Archive, Record
 from metrics_storage.timestamps import utc_now
 
@@ -83,7 +83,7 @@ class Archiver:
                 return Committed(archive, latest)
             return self._write(source_fd, record, progress, losses=losses)
 
-    def check(self, archive: Archive, progress: Progress | None = None) -> None:
+    def check(self, identity: Identity, archive: Archive, progress: Progress | None = None) -> None:
         """See that a committed archive is still what was verified, by having all of it read.
 
         `progress` is told the bytes; what it raises ends the reading.
@@ -91,15 +91,19 @@ class Archiver:
         Raises:
             ArchiveCorruptError: it is not there, or its digest differs.
         """
-        found = self._vault.digests(archive.path, progress)
-        for suffix, digest, expected in zip(
-            (ARCHIVE_SUFFIX, MANIFEST_SUFFIX), found, (archive.sha256, archive.manifest_sha256), strict=True
-        ):
-            if digest != expected:
-                raise ArchiveCorruptError(
-                    f"{archive.path.removesuffix(ARCHIVE_SUFFIX)}{suffix} has sha256 {digest}, but {expected} was "
-                    "verified: bring it back from a copy; its source is kept"
-                )
+        name = ArchiveName.parse(*archive.path.rpartition("/")[::2])
+        if name is None or name != ArchiveName.of(identity, name.attempt):
+            raise ArchiveCorruptError(
+                f"{archive.path!r}, which the journal names, is no archive of {identity}; its source is kept"
+            )
+        found = self._vault.digests(identity, name.attempt, progress)
+        verified = Digests(archive.sha256, archive.manifest_sha256)
+        if found != verified:
+            raise ArchiveCorruptError(
+                f"archive {archive.path} and its manifest have the SHA-256 {found.archive} and {found.manifest}, but "
+                f"{verified.archive} and {verified.manifest} were verified: bring them back from a copy; its source "
+                "is kept"
+            )
 
     def _take(self, source_fd: int, record: Record, attempt: int, progress: Progress | None) -> Archive | None:
         """A committed archive of this very source, if it is complete, clean and verifies."""
@@ -192,8 +196,7 @@ def _header(record: Record, draft: Draft, provisional: bool) -> Header:
 
 def _require_as_written(draft: Draft, written: ArchiveSummary, progress: Progress | None) -> None:
     """Have the vault read the archive back from its disk, and see that it found what was written."""
-    found = draft.verify(progress)
-    if (written.archive_sha256, written.manifest_sha256) != (found.archive_sha256, found.manifest_sha256):
+    if draft.verify(progress) != Digests(written.archive_sha256, written.manifest_sha256):
         raise ArchiveCorruptError(
             "what was read back is not what was written, and nothing was committed: is the quarantine volume sound?"
         )

@@ -10,13 +10,14 @@ import os
 from collections.abc import Iterator
 from typing import Final
 
-from metrics_storage.engine.archives.format.verify import VerifiedArchive, verify_archive
+from metrics_storage.engine.archives.format.manifest import Header
+from metrics_storage.engine.archives.format.verify import verify_archive
 from metrics_storage.engine.archives.unfinished import creating, discard, exists, reading, unfinished_names
-from metrics_storage.engine.archives.vault import Origin
+from metrics_storage.engine.archives.vault import Digests, Origin
 from metrics_storage.engine.fs import durable
 from metrics_storage.engine.fs.walk import Meter, Progress
 from metrics_storage.engine.volume.volume import Volume
-from metrics_storage.errors import ArchiveCorruptError, VolumeFullError
+from metrics_storage.errors import ArchiveCorruptError, ArchiveError, VolumeFullError
 from metrics_storage.model.identity import ArchiveName, Identity
 
 _INODES: Final = 3
@@ -38,27 +39,32 @@ class LocalDraft:
         self.origin = origin
         self.archive_fd, self.manifest_fd, self._incoming = fds
         self._aside = unfinished_names(identity)
+        self._verified = False
 
-    def verify(self, progress: Progress | None) -> VerifiedArchive:
+    def verify(self, progress: Progress | None) -> Digests:
         archive_fd, manifest_fd = self.archive_fd, self.manifest_fd
         os.fsync(archive_fd)
         os.fsync(manifest_fd)
         with reading(self._aside[0], self._incoming) as archive, reading(self._aside[1], self._incoming) as manifest:
             verified = verify_archive(archive, manifest, progress=progress)
-        header, identity = verified.header, self._identity
+        self._require_own(verified.header)
+        self._verified = True
+        return Digests(verified.archive_sha256, verified.manifest_sha256)
+
+    def _require_own(self, header: Header) -> None:
+        """See that a manifest says what this vault said, whoever wrote it."""
+        identity, origin = self._identity, self.origin
         found = (header.namespace, header.name, header.uid, header.attempt, header.cluster, header.node)
-        expected = (
-            *(identity.namespace, identity.name, identity.uid),
-            *(self.attempt, self.origin.cluster, self.origin.node),
-        )
+        expected = (identity.namespace, identity.name, identity.uid, self.attempt, origin.cluster, origin.node)
         if found != expected:
             raise ArchiveCorruptError(f"what was written is an archive of {found}, and not of {expected}")
-        return verified
 
     def reading_manifest(self) -> contextlib.AbstractContextManager[int]:
         return reading(self._aside[1], self._incoming)
 
     def commit(self) -> None:
+        if not self._verified:
+            raise ArchiveError("what was not verified is not committed")
         name = ArchiveName.of(self._identity, self.attempt)
         durable.make_directory(name.namespace, self._volume.fd, 0o700, like=self._volume.private_fd)
         with durable.opened_directory(name.namespace, self._volume.fd) as namespace:
@@ -117,20 +123,16 @@ class LocalVault:
         ):
             yield archive_fd, manifest_fd
 
-    def digests(self, path: str, progress: Progress | None) -> tuple[str, str]:
+    def digests(self, identity: Identity, attempt: int, progress: Progress | None) -> Digests:
         self._volume.check()
-        namespace, _, file = path.partition("/")
-        name = ArchiveName.parse(namespace, file)
-        if name is None:
-            raise ArchiveCorruptError(f"{path!r}, which the journal names, is no archive; its source is kept")
+        name = ArchiveName.of(identity, attempt)
         try:
-            with durable.opened_directory(namespace, self._volume.fd) as fd:
-                archive, manifest = (_digest(each, fd, progress) for each in name.files)
-                return archive, manifest
+            with durable.opened_directory(name.namespace, self._volume.fd) as fd:
+                return Digests(*(_digest(file, fd, progress) for file in name.files))
         except OSError as exc:
             raise ArchiveCorruptError(
-                f"{self._volume.path}/{path} or its manifest: {exc.strerror}; bring it back from a copy; its source "
-                "is kept"
+                f"{self._volume.path}/{name.path} or its manifest: {exc.strerror}; bring it back from a copy; its "
+                "source is kept"
             ) from exc
 
     @contextlib.contextmanager

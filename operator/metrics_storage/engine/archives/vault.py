@@ -4,7 +4,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from metrics_storage.engine.archives.format.verify import VerifiedArchive
 from metrics_storage.engine.fs.walk import Progress
 from metrics_storage.model.identity import Identity
 
@@ -17,6 +16,14 @@ class Origin:
     node: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """Hexadecimal SHA-256 of an archive and of its manifest, as both were read from the vault's disk."""
+
+    archive: str
+    manifest: str
+
+
 class Draft(Protocol):
     """A new archive and its manifest until they are committed; nobody's evidence before.
 
@@ -27,9 +34,9 @@ class Draft(Protocol):
     origin: Origin
     archive_fd: int
     manifest_fd: int
-    """Descriptors to write to, files or pipes."""
+    """Descriptors to write to, of files or sockets."""
 
-    def verify(self, progress: Progress | None) -> VerifiedArchive:
+    def verify(self, progress: Progress | None) -> Digests:
         """Have what was written on disk, and read it back from there; nothing can be written afterwards.
 
         Raises:
@@ -40,7 +47,12 @@ class Draft(Protocol):
         """Descriptor to read the manifest from that was verified."""
 
     def commit(self) -> None:
-        """Give what was verified its final name, over nothing that is there; on return the disk has it."""
+        """Give what was verified its final name, over nothing that is there; on return the disk has it.
+
+        Raises:
+            ArchiveError: it was not verified.
+            FileExistsError: something has that name.
+        """
 
 
 class Vault(Protocol):
@@ -60,14 +72,14 @@ class Vault(Protocol):
         """Begin the next attempt, which may need `room` bytes; what is not committed at the end is thrown away."""
 
     def reading(self, identity: Identity, attempt: int) -> AbstractContextManager[tuple[int, int]]:
-        """Descriptors of a committed archive and its manifest, to be read once from the beginning to the end.
+        """Descriptors of a committed archive and its manifest, each to be read once from the beginning.
 
         Raises:
             FileNotFoundError: one of both is not there.
         """
 
-    def digests(self, path: str, progress: Progress | None) -> tuple[str, str]:
-        """Hexadecimal SHA-256 of the archive of this relative path and of its manifest, both read from disk now.
+    def digests(self, identity: Identity, attempt: int, progress: Progress | None) -> Digests:
+        """What a committed archive and its manifest are, both read from disk now.
 
         Raises:
             ArchiveCorruptError: one of both is not there, or cannot be read.

@@ -281,7 +281,7 @@ class StorageEngine:
                 return self._journal.write(record.at(Phase.GONE))
             raise self._lives.vanished(record.identity, record.inode)
         if record.phase is Phase.VERIFIED and record.quarantine and record.quarantine.archive:
-            self.archives.check(record.quarantine.archive, progress)
+            self.archives.check(record.identity, record.quarantine.archive, progress)
         if record.inode is None:
             with self._directories.opened(place, record.identity) as fd:
                 record = replace(record, inode=os.fstat(fd).st_ino)

@@ -23,8 +23,8 @@ _LEVEL: Final = 6
 
 
 def rewind(fd: int) -> None:
-    """Have a file read from its beginning, and from the disk; what comes through a pipe is read as it comes."""
-    if not stat.S_ISFIFO(os.fstat(fd).st_mode):
+    """Have a file read from its beginning, and from the disk; what comes through a socket is read as it comes."""
+    if stat.S_ISREG(os.fstat(fd).st_mode):
         os.lseek(fd, 0, os.SEEK_SET)
         # What is verified must be what reached the disk, not what is still in memory.
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
