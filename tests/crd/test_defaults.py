@@ -10,6 +10,7 @@ COMPLETE = {
     "capacity": "1Gi",
     "accessModes": ["ReadWriteOnce"],
     "directory": {"owner": "1000:1000", "mode": "0770"},
+    "nodeSelector": {},
     "deletionPolicy": "Delete",
 }
 
@@ -53,6 +54,9 @@ def test_what_is_left_out_is_filled_in(collection: Collection, fields: dict[str,
             {"directory": {"mode": "2750"}},
             {**COMPLETE, "directory": {"owner": "1000:1000", "mode": "2750"}},
             id="mode",
+        ),
+        pytest.param(
+            {"nodeSelector": {"pool": "runners"}}, {**COMPLETE, "nodeSelector": {"pool": "runners"}}, id="nodeSelector"
         ),
         pytest.param({"deletionPolicy": "Retain"}, {**COMPLETE, "deletionPolicy": "Retain"}, id="deletionPolicy"),
     ],

@@ -10,6 +10,7 @@ SPEC = {
     "capacity": "5Gi",
     "accessModes": ["ReadWriteOnce", "ReadOnlyMany"],
     "directory": {"owner": "2000:3000", "mode": "2770"},
+    "nodeSelector": {"pool": "runners"},
     "deletionPolicy": "Delete",
 }
 
@@ -38,6 +39,12 @@ CHANGES = [
         "spec.directory.mode",
         "mode is immutable: set it back to 2770, or delete this MetricsStorage and create it anew",
         id="mode",
+    ),
+    pytest.param(
+        {"nodeSelector": {"pool": "other"}},
+        "spec.nodeSelector",
+        "nodeSelector is immutable: set it back to its present value, or delete this MetricsStorage and create it anew",
+        id="nodeSelector",
     ),
 ]
 
@@ -76,6 +83,7 @@ def test_a_patched_value_is_refused_with_the_present_one(
         pytest.param({"accessModes": None}, ["spec.accessModes"], id="accessModes"),
         pytest.param({"directory": {"owner": None}}, ["spec.directory.owner"], id="owner"),
         pytest.param({"directory": {"mode": None}}, ["spec.directory.mode"], id="mode"),
+        pytest.param({"nodeSelector": None}, ["spec.nodeSelector"], id="nodeSelector"),
         pytest.param({"directory": None}, ["spec.directory.mode", "spec.directory.owner"], id="directory"),
     ],
 )
@@ -101,6 +109,7 @@ def test_taking_the_whole_spec_out_is_a_change_to_the_defaults(collection: Colle
         "spec.capacity",
         "spec.directory.mode",
         "spec.directory.owner",
+        "spec.nodeSelector",
     ]
 
 
@@ -111,6 +120,7 @@ def test_taking_the_whole_spec_out_is_a_change_to_the_defaults(collection: Colle
         pytest.param({"accessModes": ["ReadWriteMany"]}, id="accessModes"),
         pytest.param({"directory": {"owner": "0:0"}}, id="owner"),
         pytest.param({"directory": {"mode": "0700"}}, id="mode"),
+        pytest.param({"nodeSelector": {"pool": "runners"}}, id="nodeSelector"),
     ],
 )
 def test_a_value_cannot_be_added_where_the_default_was_used(collection: Collection, addition: dict[str, Any]) -> None:

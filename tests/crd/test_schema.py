@@ -157,6 +157,7 @@ def test_any_other_deletion_policy_is_refused_with_the_three(collection: Collect
         pytest.param({"spec": {"directory": "1000:1000"}}, "spec.directory", id="directory"),
         pytest.param({"spec": {"directory": {"owner": 1000}}}, "spec.directory.owner", id="owner"),
         pytest.param({"spec": {"deletionPolicy": True}}, "spec.deletionPolicy", id="policy"),
+        pytest.param({"spec": {"nodeSelector": "node-1"}}, "spec.nodeSelector", id="node selector"),
     ],
 )
 def test_a_value_of_another_type_is_refused(collection: Collection, fields: dict[str, Any], field: str) -> None:
@@ -170,7 +171,7 @@ def test_fields_that_nobody_defined_are_not_stored(collection: Collection) -> No
     answer = collection.create(spec={"path": "/etc", "directory": {"path": "../.."}})
 
     assert answer.accepted, answer.message
-    assert sorted(answer.body["spec"]) == ["accessModes", "capacity", "deletionPolicy", "directory"]
+    assert sorted(answer.body["spec"]) == ["accessModes", "capacity", "deletionPolicy", "directory", "nodeSelector"]
     assert sorted(answer.body["spec"]["directory"]) == ["mode", "owner"]
 
 

@@ -48,6 +48,10 @@ class Calls:
         if epoch != self._epochs.accepted:
             await asyncio.to_thread(self._epochs.accept, epoch)
 
+    async def known(self) -> pb.Hello:
+        """What a hello says of the volume: its id is the caller's to say."""
+        return pb.Hello(uids=await self._engine.uids(), free_bytes=await self._engine.free_bytes())
+
     async def answer(self, call: pb.Call) -> pb.Result:
         """Carry a call out; what goes wrong is the result."""
         step = call.WhichOneof("step")

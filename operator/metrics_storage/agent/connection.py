@@ -81,7 +81,8 @@ class Connection:
         """
         async with self._dial() as channel:
             stream = connect_on(channel)(metadata=((AUTHORIZATION, f"Bearer {self._token()}"),))
-            hello = pb.Hello(protocol=VERSION, software=__version__, volume_id=self._volume_id)
+            hello = await self._calls.known()
+            hello.MergeFrom(pb.Hello(protocol=VERSION, software=__version__, volume_id=self._volume_id))
             await stream.write(pb.FromAgent(hello=hello))
             async with asyncio.timeout(HELLO_TIMEOUT):
                 message = await stream.read()

@@ -23,14 +23,18 @@ class ToAgent(_message.Message):
     def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("protocol", "software", "volume_id")
+    __slots__ = ("protocol", "software", "volume_id", "uids", "free_bytes")
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_FIELD_NUMBER: _ClassVar[int]
     VOLUME_ID_FIELD_NUMBER: _ClassVar[int]
+    UIDS_FIELD_NUMBER: _ClassVar[int]
+    FREE_BYTES_FIELD_NUMBER: _ClassVar[int]
     protocol: int
     software: str
     volume_id: str
-    def __init__(self, protocol: _Optional[int] = ..., software: _Optional[str] = ..., volume_id: _Optional[str] = ...) -> None: ...
+    uids: _containers.RepeatedScalarFieldContainer[str]
+    free_bytes: int
+    def __init__(self, protocol: _Optional[int] = ..., software: _Optional[str] = ..., volume_id: _Optional[str] = ..., uids: _Optional[_Iterable[str]] = ..., free_bytes: _Optional[int] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("protocol", "software", "epoch", "session")

@@ -10,50 +10,39 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 from metrics_storage.controller.attempts import Attempts
-from metrics_storage.controller.decisions import deletion_reason, wants_quarantine, wants_retention
 from metrics_storage.controller.events import Events
 from metrics_storage.controller.fair_queue import FairQueue
 from metrics_storage.controller.refusals import Refusals
-from metrics_storage.controller.site import Site
+from metrics_storage.controller.site import Site, Sites
+from metrics_storage.controller.steps import Steps
 from metrics_storage.controller.subject import Subject
 from metrics_storage.errors import (
-    ClaimInUseError,
     KubernetesError,
     MetricsStorageError,
     ObjectChangedError,
 )
 from metrics_storage.kube.api import Api
-from metrics_storage.kube.claims import Claims
 from metrics_storage.model import reasons
 from metrics_storage.model.error_reasons import explain
-from metrics_storage.model.identity import Identity, Uid
+from metrics_storage.model.identity import Uid
 from metrics_storage.model.record import Phase, Record
-from metrics_storage.model.spec import parse_spec
+from metrics_storage.model.spec import parse_node_selector
 from metrics_storage.model.status import Findings
-from metrics_storage.timestamps import utc_now
 
 _log = logging.getLogger(__name__)
 
-_CLAIM_TIMEOUT: Final = 10.0
-"""Seconds that one attempt waits for a claim or volume to go; Pods that use it may need much longer."""
-
 _PROVIDED_AT_ONCE: Final = 32
 """MetricsStorages that are provided at the same time: enough to keep disk and API server busy."""
-
-_IDLE_CLAIM_TIMEOUT: Final = 0.3
-"""Seconds that the claim of a flagged directory gets to go before a provisional archive is taken: idle ones do."""
 
 
 class Reconciler:
     """Makes directory, claim, volume, archive and status of a MetricsStorage follow what it asks for."""
 
-    def __init__(self, api: Api, site: Site, claims: Claims, events: Events) -> None:
+    def __init__(self, api: Api, sites: Sites, events: Events) -> None:
         self._api = api
-        self._site = site
-        self._engine = site.engine
-        self._claims = claims
+        self._sites = sites
         self._events = events
-        self._places = FairQueue(_PROVIDED_AT_ONCE)
+        self._queue = FairQueue(_PROVIDED_AT_ONCE)
         self._attempts = Attempts()
         self._refusals = Refusals()
 
@@ -61,13 +50,15 @@ class Reconciler:
         """Converge a MetricsStorage that is not being deleted."""
         subject = Subject(body, self._api)
         async with self._attempt(subject):
-            record = await self._engine.find(subject.identity.uid)
+            site = await self._place(subject)
+            steps = Steps(subject, site, self._events)
+            record = await site.engine.find(subject.identity.uid)
             if record is None:
-                await self._check_not_lost(subject)
+                await steps.check_not_lost()
             if subject.quarantine_reason or (record and record.quarantine):
-                await self._quarantine(subject, record, subject.quarantine_reason or "")
+                await steps.quarantine(record, subject.quarantine_reason or "")
             else:
-                await self._provide(subject, record)
+                await steps.provide(record, self._queue)
 
     async def look_after(self, body: Mapping[str, Any], *, bound: bool) -> None:
         """Measure a MetricsStorage out of a list, and converge it where it is not as it should be.
@@ -78,8 +69,11 @@ class Reconciler:
         subject = Subject(body, self._api)
         if subject.deleting or not subject.finalized or self._attempts.is_running(subject.identity.uid):
             return
+        site = self._site_of(subject)
+        if site is None or self._sites.is_away_for_a_moment(site):
+            return
         async with self._attempt(subject):
-            record = await self._engine.find(subject.identity.uid)
+            record = await site.engine.find(subject.identity.uid)
             if subject.quarantine_reason or (record and record.quarantine):
                 return
             if record is None or record.phase is not Phase.PROVISIONED or not bound:
@@ -88,9 +82,10 @@ class Reconciler:
                 if fresh is None or fresh.deleting or fresh.quarantine_reason:
                     return
                 subject.follow(fresh)
+            steps = Steps(subject, site, self._events)
             if record is None:
-                await self._check_not_lost(subject)
-            await self._provide(subject, record, bound=bound, measure=True)
+                await steps.check_not_lost()
+            await steps.provide(record, self._queue, bound=bound, measure=True)
 
     async def finalize(self, body: Mapping[str, Any]) -> None:
         """Undo everything a MetricsStorage had, archiving it first where that is asked for.
@@ -137,125 +132,51 @@ class Reconciler:
         if self._attempts.is_overdue(uid):
             await self.reconcile(body)
 
-    async def is_latched(self, uid: Uid) -> bool:
-        """Whether the journal has a quarantine for it, or cannot tell."""
+    async def is_latched(self, body: Mapping[str, Any]) -> bool:
+        """Whether the journal has a quarantine for a MetricsStorage, or cannot tell."""
+        subject = Subject(body, self._api)
+        site = self._site_of(subject)
+        if site is None:
+            return False
         try:
-            record = await self._engine.find(uid)
+            record = await site.engine.find(subject.identity.uid)
         except (MetricsStorageError, OSError):
             return True
         return record is not None and record.quarantine is not None
 
-    async def forget(self, uid: Uid) -> None:
-        """Drop the journal entry of a MetricsStorage that has left the API server."""
+    async def forget(self, uid: Uid, placed: Uid | None = None) -> None:
+        """Drop the journal entry of a MetricsStorage that has left the API server.
+
+        `placed` is the storage volume that its status named.
+        """
         self._attempts.forget(uid)
         self._refusals.forget(uid)
-        await self._engine.forget(uid)
+        if (site := self._sites.find(uid, placed)) is not None:
+            await site.engine.forget(uid)
 
-    async def _check_not_lost(self, subject: Subject) -> None:
-        """What the journal does not know, although it was provided once, is not a new beginning.
+    def _site_of(self, subject: Subject) -> Site | None:
+        return self._sites.find(subject.identity.uid, subject.storage_volume_id)
+
+    async def _place(self, subject: Subject) -> Site:
+        """Where the directory is, or is to be from now on: the status says that before it is made.
 
         Raises:
-            DirectoryExistsError, DirectoryVanishedError: a person must look.
+            NodeUnavailableError: no node will do now.
+            ObjectChangedError: the status could not say it.
         """
-        if subject.was_provisioned:
-            await self._engine.check_never_made(subject.identity, claimed=True)
+        site = self._site_of(subject)
+        if site is None:
+            site = await self._sites.choose(subject.identity.uid, parse_node_selector(subject.spec))
+        if site.recorded and subject.storage_volume_id is None:
+            await Steps(subject, site, self._events).publish(None)
+            if subject.storage_volume_id != site.volume_id:
+                raise ObjectChangedError(f"{subject.identity} was not placed: its status was refused")
+        return site
 
     async def _finalize(self, subject: Subject) -> None:
-        identity = subject.identity
-        record = await self._engine.find(identity.uid)
-        if subject.was_ready:
-            await self._publish(subject, record)
-        if record is None:
-            await self._engine.check_never_made(identity, claimed=subject.was_provisioned)
-            await self._claims.withdraw_claim(identity, _CLAIM_TIMEOUT)
-            await self._claims.withdraw_volume(identity, _CLAIM_TIMEOUT)
-            return
-        if not wants_quarantine(subject, record):
-            await self._claims.withdraw_claim(identity, _CLAIM_TIMEOUT)
-            # Waiting may have taken long: an annotation that came meanwhile counts, and nothing is destroyed
-            # for an object that somebody made vanish by taking our finalizer off.
-            fresh = await subject.read_again()
-            if fresh is None or not fresh.deleting:
-                raise ObjectChangedError(f"{identity} is not being deleted any more; its directory is kept")
-            subject = fresh
-        if wants_quarantine(subject, record):
-            await self._quarantine(subject, record, deletion_reason(subject))
-        elif wants_retention(subject, record):
-            await self._engine.retain(identity)
-        else:
-            await self._engine.condemn(identity)
-            await self._engine.remove(identity)
-        await self._claims.withdraw_volume(identity, _CLAIM_TIMEOUT)
-
-    async def _provide(
-        self, subject: Subject, record: Record | None, *, bound: bool = False, measure: bool = False
-    ) -> None:
-        identity = subject.identity
-        spec, _ = parse_spec(subject.spec)
-        async with self._places.slot(identity.namespace):
-            ensured = await self._engine.ensure(identity, spec)
-            repairs = ensured.repairs
-            if not bound:
-                made = await self._claims.ensure(identity, spec, fresh=record is None)
-                repairs += made if subject.was_ready else ()
-        usage = await self._engine.measure(identity) if measure else None
-        findings = Findings(record=ensured.record, bound=True, usage=usage, **self._site.placement(identity))
-        if measure and not subject.says(findings):
-            # It comes out of a list, which may be old: who is being deleted by now must not look Ready again.
-            fresh = await subject.read_again()
-            if fresh is None or fresh.deleting or fresh.quarantine_reason:
-                return
-            subject = fresh
-        await subject.publish(findings)
-        for repair in repairs:
-            await self._events.warn(identity, reasons.REPAIRED, repair)
-        if record is None:
-            await self._events.tell(identity, reasons.PROVISIONED, f"directory {findings.path} is ready")
-
-    async def _quarantine(self, subject: Subject, record: Record | None, reason: str) -> None:
-        """Go on with a quarantine until the archive is verified and the source and its volume are gone.
-
-        What the status says of the last attempt stands until it is overcome, so that a person who must act is not
-        called anew with every attempt.
-        """
-        identity = subject.identity
-        if record is None:
-            record = (await self._engine.ensure(identity, parse_spec(subject.spec)[0])).record
-        if record.quarantine is None:
-            record = await self._engine.latch(identity, reason, utc_now())
-            await self._events.warn(identity, reasons.QUARANTINE_REQUESTED, reason)
-        if record.phase is not Phase.GONE:
-            if not subject.is_told_of_quarantine:
-                await self._publish(subject, record)
-            await self._withdraw_claim_of_evidence(identity)
-            if not subject.is_stalled:
-                await self._publish(subject, record)
-            record = await self._engine.archive(identity)
-            await self._publish(subject, record)
-            await self._engine.condemn(identity)
-            record = await self._engine.remove(identity)
-            if record.quarantine and (archive := record.quarantine.archive):
-                message = f"{archive.path} ({archive.files} files, sha256 {archive.sha256}) is committed and verified"
-                if record.quarantine.accepted_losses:
-                    message += ", without what a person accepted as lost"
-                await self._events.tell(identity, reasons.QUARANTINED, message)
-        await self._claims.withdraw_volume(identity, _CLAIM_TIMEOUT)
-        await self._publish(subject, record)
-
-    async def _withdraw_claim_of_evidence(self, identity: Identity) -> None:
-        """Wait until nobody uses the directory; who is still using it must not get the time to shred it."""
-        try:
-            await self._claims.withdraw_claim(identity, _IDLE_CLAIM_TIMEOUT)
-        except ClaimInUseError:
-            try:
-                await self._engine.snapshot(identity)
-            except MetricsStorageError as exc:
-                _log.warning("%s: no provisional archive: %s", identity, exc)
-            await self._claims.withdraw_claim(identity, _CLAIM_TIMEOUT)
-
-    async def _publish(self, subject: Subject, record: Record | None) -> None:
-        place = self._site.placement(subject.identity)
-        await subject.publish(Findings(record=record, deleting=subject.deleting, **place))
+        site = self._site_of(subject)
+        if site is not None:  # Otherwise it was never placed, and nothing was ever made.
+            await Steps(subject, site, self._events).finalize()
 
     @asynccontextmanager
     async def _attempt(self, subject: Subject) -> AsyncIterator[None]:
@@ -279,21 +200,25 @@ class Reconciler:
             known = subject.says_reason(reasons.REQUEST_REFUSED)
             raise self._refusals.judge(subject.identity.uid, exc, known=known) from exc.__cause__
 
-    async def _find_if_possible(self, subject: Subject) -> Record | None:
-        """What the journal knows, None also where the volume cannot be read."""
-        try:
-            return await self._engine.find(subject.identity.uid)
-        except (MetricsStorageError, OSError):
-            return None
-
     async def _publish_failure(self, subject: Subject, exc: Exception) -> None:
         problem = explain(exc)
         known = subject.says_reason(problem.reason)
+        site = self._site_of(subject)
         try:
-            record = await self._find_if_possible(subject)
-            place = self._site.placement(subject.identity) if record else {}
-            await subject.publish(Findings(record=record, problem=problem, deleting=subject.deleting, **place))
+            record = await _find_if_possible(site, subject.identity.uid)
+            if site is not None and record is not None:
+                await Steps(subject, site, self._events).publish(record, problem)
+            else:
+                await subject.publish(Findings(record=None, problem=problem, deleting=subject.deleting))
             if problem.stalled and not known:
                 await self._events.warn(subject.identity, problem.reason, problem.message)
         except MetricsStorageError as refusal:
             _log.warning("%s: the status could not say: %s (%s)", subject.identity, problem.message, refusal)
+
+
+async def _find_if_possible(site: Site | None, uid: Uid) -> Record | None:
+    """What the journal knows, None also where the volume cannot be read."""
+    try:
+        return await site.engine.find(uid) if site else None
+    except (MetricsStorageError, OSError):
+        return None

@@ -1,21 +1,80 @@
-"""Where directories are provisioned: all that the reconciler and the sweep know of a storage volume."""
+"""Where directories are provisioned: all that the reconciler and the sweep know of storage volumes."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from metrics_storage.controller.engine_api import Engine
+from metrics_storage.kube.claims import Claims
 from metrics_storage.kube.volume_source import VolumeTemplate
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A storage volume: its id, the engine that works on it, and how Pods reach its directories."""
+    """A storage volume: its id, the engine that works on it, how Pods reach its directories, and their claims.
+
+    `recorded` says that a status has to name the volume, because there are others.
+    """
 
     engine: Engine
-    volume_id: str
+    volume_id: Uid
     template: VolumeTemplate
+    claims: Claims
+    recorded: bool = False
 
     def placement(self, identity: Identity) -> dict[str, Any]:
-        """Path and node of a directory, as `Findings` takes them."""
-        return {"path": self.template.path(identity.relative_path), "node_name": self.template.node_name}
+        """Path, node and volume of a directory, as `Findings` takes them."""
+        return {
+            "path": self.template.path(identity.relative_path),
+            "node_name": self.template.node_name,
+            "volume_id": self.volume_id if self.recorded else None,
+        }
+
+
+class Sites(Protocol):
+    """The storage volumes that directories may be on."""
+
+    volume_selector: str
+    """Label selector of the PersistentVolumes that may point into them."""
+
+    def find(self, uid: Uid, placed: Uid | None) -> Site | None:
+        """Where the directory of a uid is, or is to be, `placed` being the volume that the status names; or nowhere.
+
+        Raises:
+            JournalError: several volumes know it.
+        """
+
+    async def choose(self, uid: Uid, node_selector: Mapping[str, str]) -> Site:
+        """Where the directory of a uid is to be that is nowhere yet.
+
+        Raises:
+            NodeUnavailableError: no node that is connected now will do.
+            KubernetesError: the API server cannot be asked about nodes now.
+        """
+
+    def reachable(self) -> Iterable[Site]:
+        """The volumes that can be asked now."""
+
+    def is_away_for_a_moment(self, site: Site) -> bool:
+        """Whether its engine cannot be asked, which may be over before anybody needs to know."""
+
+
+class OneSite:
+    """The one storage volume of an operator that has its engine itself."""
+
+    def __init__(self, site: Site, volume_selector: str) -> None:
+        self._site = site
+        self.volume_selector = volume_selector
+
+    def find(self, _uid: Uid, _placed: Uid | None) -> Site:
+        return self._site
+
+    async def choose(self, _uid: Uid, _node_selector: Mapping[str, str]) -> Site:
+        return self._site
+
+    def reachable(self) -> Iterable[Site]:
+        return (self._site,)
+
+    def is_away_for_a_moment(self, _site: Site) -> bool:
+        return False

@@ -8,7 +8,7 @@ from metrics_storage.constants import FINALIZER
 from metrics_storage.errors import KubernetesError
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.resources import STORAGES
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.resource import StorageResource
 from metrics_storage.model.status import Findings, build_status
 from metrics_storage.timestamps import utc_now
@@ -41,6 +41,11 @@ class Subject:
     def was_provisioned(self) -> bool:
         """Whether the status ever said where the directory is."""
         return bool(self._resource.path)
+
+    @property
+    def storage_volume_id(self) -> Uid | None:
+        """The storage volume that the status names, None where it names none."""
+        return self._resource.storage_volume_id
 
     @property
     def was_ready(self) -> bool:

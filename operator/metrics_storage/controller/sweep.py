@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from metrics_storage.constants import FINALIZER, MANAGED_SELECTOR, UID_LABEL, VOLUME_ID_LABEL
 from metrics_storage.controller.reconciler import Reconciler
-from metrics_storage.controller.site import Site
+from metrics_storage.controller.site import Sites
 from metrics_storage.errors import MetricsStorageError
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import is_bound
@@ -35,19 +35,19 @@ class Sweep:
     def __init__(
         self,
         api: Api,
-        site: Site,
+        sites: Sites,
         reconciler: Reconciler,
         *,
         interval: float,
         watched: Callable[[str], bool],
         namespaces: Sequence[str] = (),
     ) -> None:
-        """Look every `interval` seconds at the given namespaces, or at all, and at volumes on one storage volume.
+        """Look every `interval` seconds at the given namespaces, or at all, and at what is on the storage volumes.
 
         `watched` says whether a uid has reached the handlers.
         """
         self._api = api
-        self._site = site
+        self._sites = sites
         self._reconciler = reconciler
         self._interval = interval
         self._is_watched = watched
@@ -81,7 +81,7 @@ class Sweep:
         """Look at everything once."""
         # In this order: what journal and volumes knew before the owners were listed is in that list, or has none.
         known = await self._known()
-        volumes = _by_uid(await self._list(VOLUMES, f"{MANAGED_SELECTOR},{VOLUME_ID_LABEL}={self._site.volume_id}"))
+        volumes = _by_uid(await self._list(VOLUMES, f"{MANAGED_SELECTOR},{self._sites.volume_selector}"))
         claims = _by_uid(await self._list(CLAIMS, MANAGED_SELECTOR))
         living = {Uid(body["metadata"]["uid"]): body for body in await self._list(STORAGES)}
         self._check_watched(living)
@@ -103,7 +103,8 @@ class Sweep:
             except Exception as exc:
                 _log.warning("%s", explain(exc).message)
             self.completed_at = time.monotonic()
-        await self._forget_ended({uid for uid in known | volumes.keys() if uid not in living})
+        placed = known | {uid: _volume_id(volume) for uid, volume in volumes.items() if uid not in known}
+        await self._forget_ended({uid: volume_id for uid, volume_id in placed.items() if uid not in living})
 
     def _check_watched(self, uids: Iterable[Uid]) -> None:
         """Notice objects that never reach the handlers: kopf can miss a definition that is deleted and made again."""
@@ -137,28 +138,39 @@ class Sweep:
         if uid not in self._late:
             self._late[uid] = asyncio.create_task(work())
 
-    async def _forget_ended(self, uids: set[Uid]) -> None:
-        """Forget those whose life is over, and report what is left of those that nobody owns any more."""
+    async def _forget_ended(self, placed: Mapping[Uid, Uid | None]) -> None:
+        """Forget those whose life is over, and report what is left of those that nobody owns any more.
+
+        `placed` has the storage volume of each uid.
+        """
         left: dict[Uid, Record | None] = {}
-        for uid in uids:
+        for uid, volume_id in placed.items():
+            site = self._sites.find(uid, volume_id)
+            if site is None:
+                continue
             try:
-                record = await self._site.engine.find(uid)
+                record = await site.engine.find(uid)
                 if record and self._watched and record.identity.namespace not in self._watched:
                     continue  # Its owner is not in the list, and may well live.
-                await self._reconciler.forget(uid)
-                if record is None or (record := await self._site.engine.find(uid)):
+                await self._reconciler.forget(uid, volume_id)
+                if record is None or (record := await site.engine.find(uid)):
                     left[uid] = record
             except (MetricsStorageError, OSError) as exc:
                 _log.warning("what is left of %s: %s", uid, exc)
         self._report_orphans(left)
 
-    async def _known(self) -> set[Uid]:
-        """The uids in the journal; none where the volume is not there, which every MetricsStorage will say."""
-        try:
-            return set(await self._site.engine.uids())
-        except (MetricsStorageError, OSError) as exc:
-            _log.warning("%s", exc)
-            return set()
+    async def _known(self) -> dict[Uid, Uid | None]:
+        """The uids in the journals, and the storage volume of each; those of a volume that is not there are left out.
+
+        Every MetricsStorage that is on it will say so.
+        """
+        known: dict[Uid, Uid | None] = {}
+        for site in self._sites.reachable():
+            try:
+                known |= dict.fromkeys(await site.engine.uids(), site.volume_id)
+            except (MetricsStorageError, OSError) as exc:
+                _log.warning("%s", exc)
+        return known
 
     def _report_orphans(self, left: Mapping[Uid, Record | None]) -> None:
         """Say once what is kept although its MetricsStorage is gone: somebody took our finalizer off."""
@@ -181,6 +193,11 @@ class Sweep:
 def _waits_for_a_person(body: Mapping[str, Any]) -> bool:
     stalled = StorageResource(body).condition("Stalled")
     return bool(stalled) and stalled["reason"] != reasons.QUARANTINED
+
+
+def _volume_id(volume: Mapping[str, Any]) -> Uid | None:
+    """The storage volume that a PersistentVolume points into, by its label."""
+    return Uid.parse(volume["metadata"]["labels"].get(VOLUME_ID_LABEL, ""))
 
 
 def _by_uid(objects: Iterable[Mapping[str, Any]]) -> dict[Uid, Mapping[str, Any]]:

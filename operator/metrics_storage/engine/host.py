@@ -58,6 +58,10 @@ class LocalEngine:
     async def uids(self) -> Collection[Uid]:
         return await self._run(lambda: list(self._engine.uids()))
 
+    async def free_bytes(self) -> int:
+        """Bytes that are free on the storage volume."""
+        return await self._run(self._engine.free_bytes)
+
     async def ensure(self, identity: Identity, spec: StorageSpec) -> Ensured:
         return await self._run(lambda: self._engine.ensure(identity, spec))
 

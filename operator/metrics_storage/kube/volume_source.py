@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from metrics_storage.errors import VolumeSourceError
 
-_HOSTNAME: Final = "kubernetes.io/hostname"
+HOSTNAME_LABEL: Final = "kubernetes.io/hostname"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class VolumeTemplate:
             value
             for term in terms
             for expression in term.get("matchExpressions", ())
-            if expression.get("key") == _HOSTNAME and expression.get("operator") == "In"
+            if expression.get("key") == HOSTNAME_LABEL and expression.get("operator") == "In"
             for value in expression.get("values", ())
         }
         return names.pop() if len(names) == 1 else None
@@ -73,7 +73,7 @@ def parse_volume_source(text: str, node_name: str | None) -> ClaimSource | Volum
     if kind == "hostpath" and _is_directory(rest):
         if node_name is None:
             return VolumeTemplate("hostPath", rest)
-        return VolumeTemplate("local", rest, node_affinity=_on_node(node_name))
+        return on_host(rest, node_name)
     server, _, directory = rest.partition(":")
     if kind == "nfs" and server and _is_directory(directory):
         return VolumeTemplate("nfs", directory, server=server)
@@ -81,6 +81,11 @@ def parse_volume_source(text: str, node_name: str | None) -> ClaimSource | Volum
         f"volume source {text!r} is not claim:<namespace>/<name>, hostpath:<absolute dir> "
         "or nfs:<server>:<absolute dir>"
     )
+
+
+def on_host(directory: str, host: str) -> VolumeTemplate:
+    """A directory of one node, which has this host name as its label."""
+    return VolumeTemplate("local", directory, node_affinity=_on_node(host))
 
 
 def derive_template(source: ClaimSource, volume: Mapping[str, Any]) -> VolumeTemplate:
@@ -112,5 +117,5 @@ def _is_directory(path: str) -> bool:
 
 
 def _on_node(name: str) -> dict[str, Any]:
-    expression = {"key": _HOSTNAME, "operator": "In", "values": [name]}
+    expression = {"key": HOSTNAME_LABEL, "operator": "In", "values": [name]}
     return {"required": {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}}

@@ -44,6 +44,11 @@ class StorageResource:
         return self.status.get("path")
 
     @property
+    def storage_volume_id(self) -> Uid | None:
+        """The storage volume that holds the directory, None where the status names none."""
+        return Uid.parse(str(self.status.get("storageVolumeID") or ""))
+
+    @property
     def phase(self) -> str | None:
         """The state in one word, None while the status has none."""
         return self.status.get("phase")

@@ -125,6 +125,18 @@ def parse_policy(spec: Mapping[str, Any]) -> DeletionPolicy:
     return DeletionPolicy(policy)
 
 
+def parse_node_selector(spec: Mapping[str, Any]) -> Mapping[str, str]:
+    """Read the labels that a node must have for the directory to be made there; empty where any will do.
+
+    Raises:
+        InvalidSpecError: it is no object of strings.
+    """
+    selector = _typed(spec, "nodeSelector", Mapping, {})
+    if not all(isinstance(part, str) for item in selector.items() for part in item):
+        raise InvalidSpecError(f"spec.nodeSelector {dict(selector)} must have strings as names and values of labels")
+    return dict(selector)
+
+
 def check_unchanged(provisioned: StorageSpec, wanted: StorageSpec) -> None:
     """Refuse a change of what is immutable in v1.
 

@@ -21,7 +21,8 @@ _LOST: Final = (
 class Findings:
     """What one look at a MetricsStorage found.
 
-    `path` and `node_name` say where its volume points; `usage` is None when it was not measured this time.
+    `path` and `node_name` say where its volume points, `volume_id` which storage volume that is on where there are
+    several; `usage` is None when it was not measured this time.
     """
 
     record: Record | None
@@ -30,6 +31,7 @@ class Findings:
     problem: Explanation | None = None
     path: str | None = None
     node_name: str | None = None
+    volume_id: str | None = None
     usage: Usage | None = None
 
 
@@ -66,11 +68,15 @@ def build_status(findings: Findings, old: Mapping[str, Any], *, uid: str, genera
         status["volumeName"] = record.identity.volume_name
         status["path"] = findings.path
         status["nodeName"] = findings.node_name
+        status["storageVolumeID"] = findings.volume_id
         status["usage"] = None if record.phase is Phase.GONE else _usage(findings.usage, old.get("usage"), now)
         # Never taken back, even if a restored journal does not know of it: the definition forbids that too.
         status["quarantine"] = _quarantine(record) or old.get("quarantine")
     else:
         status.update({key: old.get(key) for key in ("path", "nodeName", "claimName", "volumeName", "usage")})
+        status["storageVolumeID"] = findings.volume_id or old.get("storageVolumeID")
+        if findings.volume_id:  # The directory's place is chosen before it is made.
+            status["nodeName"] = findings.node_name
         status["quarantine"] = old.get("quarantine")
     return {key: value for key, value in status.items() if value is not None}
 

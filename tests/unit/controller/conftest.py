@@ -8,7 +8,7 @@ import pytest
 
 from metrics_storage.controller.events import Events
 from metrics_storage.controller.reconciler import Reconciler
-from metrics_storage.controller.site import Site
+from metrics_storage.controller.site import OneSite, Site
 from metrics_storage.engine.archives.local_vault import LocalVault
 from metrics_storage.engine.host import LocalEngine
 from metrics_storage.engine.lifecycle.engine import StorageEngine
@@ -17,6 +17,7 @@ from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import Claims
 from metrics_storage.kube.deletion_waiter import DeletionWaiter
 from metrics_storage.kube.volume_source import VolumeTemplate
+from metrics_storage.model.identity import Uid
 from tests.unit.controller.fake_api import FakeApi
 from tests.unit.controller.world import World
 
@@ -35,7 +36,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         api = cast("Api", fake)
         disk = StorageEngine(storage, LocalVault(quarantine))
         engine = LocalEngine(disk, workers=2, archive_workers=1)
-        site = Site(engine, storage.id, VolumeTemplate("hostPath", "/srv"))
-        claims = Claims(api, DeletionWaiter(api), site.template, site.volume_id)
-        yield World(fake, Reconciler(api, site, claims, Events(api)), tmp_path, disk)
+        template = VolumeTemplate("hostPath", "/srv")
+        site = Site(engine, Uid(storage.id), template, Claims(api, DeletionWaiter(api), template, storage.id))
+        yield World(fake, Reconciler(api, OneSite(site, "here"), Events(api)), tmp_path, disk)
         engine.close()

@@ -6,6 +6,7 @@ import copy
 import pytest
 
 from metrics_storage.controller import attempts
+from metrics_storage.engine.host import LocalEngine
 from metrics_storage.errors import (
     MetricsStorageError,
     PersistentlyUncleanError,
@@ -95,7 +96,7 @@ def test_a_hopeless_archive_is_not_tried_out_of_turn_by_the_sweep(
         attempts.append(1)
         raise PersistentlyUncleanError("unreadable")
 
-    monkeypatch.setattr(world.reconciler._engine, "condemn", fail)
+    monkeypatch.setattr(LocalEngine, "condemn", fail)
     with pytest.raises(PersistentlyUncleanError):
         world.finalize()
     asyncio.run(world.reconciler.conclude(world.body))

@@ -14,7 +14,7 @@ from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import KubernetesError, NodeUnavailableError, VolumeError
 from metrics_storage.model.bindings import Binding
 from metrics_storage.model.identity import Uid
-from tests.contract.fleet import NODES
+from tests.contract.fleet import NODES, every_node_exists
 
 FIRST, SECOND = Uid.new(), Uid.new()
 ANEW = replace(NODES[1], node_uid=Uid.new(), name="agent-anew")
@@ -56,6 +56,14 @@ def test_a_node_whose_disk_is_not_mounted_is_not_a_new_one(vault: Volume) -> Non
     with pytest.raises(NodeUnavailableError, match="is the disk not mounted, or replaced"):
         admit(vault, NODES[1], SECOND)
     admit(vault, NODES[1], FIRST)
+
+
+def test_a_node_may_begin_with_an_empty_disk_once(vault: Volume) -> None:
+    asyncio.run(Admission(Bindings(vault), every_node_exists).admit_new(NODES[1]))
+    admit(vault, NODES[1], FIRST)
+    with pytest.raises(NodeUnavailableError, match="has an empty directory: is the disk not mounted"):
+        asyncio.run(Admission(Bindings(vault), every_node_exists).admit_new(NODES[1]))
+    asyncio.run(Admission(Bindings(vault), every_node_exists).admit_new(NODES[2]))
 
 
 def test_a_node_that_was_registered_anew_has_the_volume_that_is_on_its_disk(vault: Volume) -> None:

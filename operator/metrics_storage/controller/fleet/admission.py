@@ -54,6 +54,19 @@ class Admission:
         async with self._deciding:
             await self._admit(pod, volume_id)
 
+    async def admit_new(self, pod: AgentPod) -> None:
+        """Let a node begin with an empty volume, which it may while no volume of it was ever seen.
+
+        Raises:
+            NodeUnavailableError: it has one.
+        """
+        other = self._bindings.of_node(pod.node_uid)
+        if other is not None:
+            raise NodeUnavailableError(
+                f"the storage volume of node {pod.node} is {other.volume_id}, and its agent has an empty directory: is "
+                "the disk not mounted, or replaced? Mount the right one"
+            )
+
     async def _admit(self, pod: AgentPod, volume_id: Uid) -> None:
         known = self._bindings.of_volume(volume_id)
         if known is not None and known.node_uid == pod.node_uid:

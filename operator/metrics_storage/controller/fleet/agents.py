@@ -3,10 +3,11 @@
 import asyncio
 import itertools
 import secrets
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hmac import compare_digest
 
 from metrics_storage.channel import channel_pb2 as pb
@@ -17,18 +18,24 @@ from metrics_storage.model.identity import Identity, Uid
 
 @dataclass(frozen=True, slots=True)
 class AgentPod:
-    """The Pod that an agent runs in, as its token proves it."""
+    """The Pod that an agent runs in, as its token proves it, and the labels that its node had then."""
 
     node: str
     node_uid: Uid
     name: str
     uid: str
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 class Agent:
     """One connected agent. Calls that it has not answered when the connection ends have an unknown outcome."""
 
-    def __init__(self, pod: AgentPod, volume_id: Uid, epoch: int) -> None:
+    def __init__(
+        self, pod: AgentPod, volume_id: Uid, epoch: int, *, uids: Iterable[Uid] = (), free_bytes: int = 0
+    ) -> None:
+        self.uids = set(uids)
+        """What its journal has an entry of, and what is to be there soon."""
+        self.free_bytes = free_bytes
         self.pod = pod
         self.volume_id = volume_id
         self._epoch = epoch
@@ -110,14 +117,29 @@ class Agents:
 
     def __init__(self) -> None:
         self._agents: dict[Uid, Agent] = {}
+        self._away: dict[Uid, float] = {}
+        self._began = time.monotonic()
 
     def __len__(self) -> int:
         return len(self._agents)
+
+    def __iter__(self) -> Iterator[Agent]:
+        return iter(list(self._agents.values()))
+
+    def seconds_away(self, volume_id: Uid) -> float:
+        """For how long an agent has not been connected, 0 where it is."""
+        if volume_id in self._agents:
+            return 0.0
+        return time.monotonic() - self._away.get(volume_id, self._began)
 
     def end(self, reason: str) -> None:
         """End all connections."""
         for agent in self._agents.values():
             agent.end(reason)
+
+    def get(self, volume_id: Uid) -> Agent | None:
+        """The agent of a storage volume, None where it is not connected."""
+        return self._agents.get(volume_id)
 
     def of(self, volume_id: Uid) -> Agent:
         """The agent of a storage volume.
@@ -145,3 +167,4 @@ class Agents:
         agent.end(reason)
         if self._agents.get(agent.volume_id) is agent:
             del self._agents[agent.volume_id]
+            self._away[agent.volume_id] = time.monotonic()

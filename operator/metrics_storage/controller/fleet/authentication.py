@@ -48,8 +48,11 @@ class TokenReviewer:
         found = await self._api.get(PODS, name, self._namespace) if name and uid else None
         if found is None or found["metadata"]["uid"] != uid:
             return None
-        node = await self._node_uid(found["spec"].get("nodeName", ""))
-        return AgentPod(found["spec"]["nodeName"], node, name, uid) if node else None
+        node = await self._node(found["spec"].get("nodeName", ""))
+        if node is None:
+            return None
+        metadata = node["metadata"]
+        return AgentPod(metadata["name"], Uid(metadata["uid"]), name, uid, metadata.get("labels") or {})
 
     async def node_exists(self, name: str, uid: Uid) -> bool:
         """Whether there is a Node of this name and uid now.
@@ -57,8 +60,8 @@ class TokenReviewer:
         Raises:
             KubernetesError: the API server cannot be asked now.
         """
-        return await self._node_uid(name) == uid
+        node = await self._node(name)
+        return node is not None and node["metadata"]["uid"] == uid
 
-    async def _node_uid(self, name: str) -> Uid | None:
-        found = await self._api.get(NODES, name) if name else None
-        return Uid.parse(found["metadata"]["uid"]) if found else None
+    async def _node(self, name: str) -> dict[str, Any] | None:
+        return await self._api.get(NODES, name) if name else None

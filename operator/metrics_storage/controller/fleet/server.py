@@ -55,13 +55,21 @@ class FleetServer:
 
     async def _connect(self, requests: AsyncIterator[pb.FromAgent], context: Context) -> None:
         pod = await self._prove(context)
-        agent = await self._greet(pod, requests, context)
+        hello = await self._greet(requests, context)
+        agent = await self._agent(pod, hello, context) if hello.volume_id else None
         try:
-            await self._admission.admit(pod, agent.volume_id)
+            if agent is None:
+                await self._admission.admit_new(pod)
+            else:
+                await self._admission.admit(pod, agent.volume_id)
         except NodeUnavailableError as exc:
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(exc))
         except (MetricsStorageError, OSError) as exc:
             await context.abort(grpc.StatusCode.UNAVAILABLE, f"whose volume it is cannot be found out now: {exc}")
+        if agent is None:
+            welcome = pb.Welcome(protocol=VERSION, software=__version__, epoch=self._epoch)
+            await context.write(pb.ToAgent(welcome=welcome))
+            return
         self._agents.add(agent)
         _log.info("node %s is connected with storage volume %s", pod.node, agent.volume_id)
         try:
@@ -86,7 +94,7 @@ class FleetServer:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the token is not that of an agent's Pod")
         return pod
 
-    async def _greet(self, pod: AgentPod, requests: AsyncIterator[pb.FromAgent], context: Context) -> Agent:
+    async def _greet(self, requests: AsyncIterator[pb.FromAgent], context: Context) -> pb.Hello:
         """Wait for the hello, and see that both sides understand each other."""
         try:
             async with asyncio.timeout(HELLO_TIMEOUT):
@@ -101,10 +109,15 @@ class FleetServer:
                 f"this controller speaks version {VERSION} of the protocol, the agent {message.hello.protocol}: run "
                 "the same image on both sides",
             )
-        volume_id = Uid.parse(message.hello.volume_id)
+        return message.hello
+
+    async def _agent(self, pod: AgentPod, hello: pb.Hello, context: Context) -> Agent:
+        """The agent that says hello; what it says of its journal is as good as its answers will be."""
+        volume_id = Uid.parse(hello.volume_id)
         if volume_id is None:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the id of a volume is a lower-case UUID")
-        return Agent(pod, volume_id, self._epoch)
+        uids = [uid for uid in map(Uid.parse, hello.uids) if uid is not None]
+        return Agent(pod, volume_id, self._epoch, uids=uids, free_bytes=hello.free_bytes)
 
 
 async def _send(agent: Agent, context: Context) -> None:

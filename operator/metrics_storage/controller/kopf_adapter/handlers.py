@@ -40,7 +40,7 @@ def register(registry: kopf.OperatorRegistry, reconciler: Reconciler, bookkeepin
             # Where a person must act, an edit or the sweep comes back here; a timer would only delay the edit.
             # Not so on the way to quarantine, which no edit can change and the sweep leaves alone.
             resource = StorageResource(body)
-            if not explain(exc).stalled or resource.is_flagged or await reconciler.is_latched(resource.uid):
+            if not explain(exc).stalled or resource.is_flagged or await reconciler.is_latched(body):
                 raise again(exc) from exc
 
     @kopf.on.delete(*resource, id=_DELETE, registry=registry)
@@ -51,10 +51,10 @@ def register(registry: kopf.OperatorRegistry, reconciler: Reconciler, bookkeepin
             raise again(exc) from exc
 
     @kopf.on.event(*resource, id=_GONE, registry=registry, when=_has_gone)
-    async def on_gone(uid: str, **_: Any) -> None:
+    async def on_gone(uid: str, body: kopf.Body, **_: Any) -> None:
         bookkeeping.forget(uid)
         try:
-            await reconciler.forget(Uid(uid))
+            await reconciler.forget(Uid(uid), StorageResource(body).storage_volume_id)
         except Exception as exc:
             _log.warning("journal entry %s is left to the sweep: %s", uid, exc)
 

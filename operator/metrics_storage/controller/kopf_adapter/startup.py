@@ -22,7 +22,7 @@ from metrics_storage.controller.metrics import build_metrics
 from metrics_storage.controller.reconciler import Reconciler
 from metrics_storage.controller.scrub import Scrub
 from metrics_storage.controller.settings import LogFormat, Settings
-from metrics_storage.controller.site import Site
+from metrics_storage.controller.site import OneSite, Site
 from metrics_storage.controller.sweep import Sweep
 from metrics_storage.engine.archives.local_vault import LocalVault
 from metrics_storage.engine.archives.vault import Origin
@@ -37,6 +37,7 @@ from metrics_storage.kube.deletion_waiter import DeletionWaiter
 from metrics_storage.kube.discovery import Known, find_known, find_template
 from metrics_storage.kube.volume_ids import check_remembered, recall, remember
 from metrics_storage.kube.volume_source import parse_volume_source
+from metrics_storage.model.identity import Uid
 
 _log = logging.getLogger(__name__)
 
@@ -67,14 +68,15 @@ async def run(settings: Settings) -> None:
         disk = StorageEngine(storage, LocalVault(quarantine, Origin(settings.cluster, settings.node_name or "")))
         engine = LocalEngine(disk, workers=settings.workers, archive_workers=settings.archive_workers)
         stack.callback(engine.close)
-        site = Site(engine, storage.id, template)
-        claims = Claims(api, DeletionWaiter(api, settings.namespaces), site.template, site.volume_id)
+        claims = Claims(api, DeletionWaiter(api, settings.namespaces), template, storage.id)
+        site = Site(engine, Uid(storage.id), template, claims)
+        sites = OneSite(site, f"{constants.VOLUME_ID_LABEL}={storage.id}")
         events = Events(api)
-        reconciler = Reconciler(api, site, claims, events)
+        reconciler = Reconciler(api, sites, events)
         bookkeeping = Bookkeeping()
         sweep = Sweep(
             api,
-            site,
+            sites,
             reconciler,
             interval=settings.sweep_interval,
             watched=bookkeeping.knows,

@@ -86,6 +86,12 @@ class StorageEngine:
         self.storage.check()
         return self._journal.uids()
 
+    def free_bytes(self) -> int:
+        """Bytes that are free on the storage volume."""
+        self.storage.check()
+        found = os.fstatvfs(self.storage.fd)
+        return found.f_bavail * found.f_frsize
+
     @_syncing_after_failure
     def ensure(self, identity: Identity, spec: StorageSpec) -> Ensured:
         """Make the directory, or see that it is there and as it should be.

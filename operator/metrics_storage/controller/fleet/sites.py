@@ -1,0 +1,97 @@
+"""The storage volumes of all nodes: where a directory is, and where a new one goes."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from metrics_storage.constants import VOLUME_ID_LABEL
+from metrics_storage.controller.fleet.admission import BindingStore
+from metrics_storage.controller.fleet.agents import Agent, Agents
+from metrics_storage.controller.fleet.remote_engine import RemoteEngine
+from metrics_storage.controller.site import Site
+from metrics_storage.errors import JournalError, NodeUnavailableError
+from metrics_storage.kube.api import Api
+from metrics_storage.kube.claims import Claims
+from metrics_storage.kube.deletion_waiter import DeletionWaiter
+from metrics_storage.kube.resources import NODES
+from metrics_storage.kube.volume_source import HOSTNAME_LABEL, on_host
+from metrics_storage.model.identity import Uid
+
+_MOMENT: Final = 60.0
+"""Seconds that an agent may be away before idle MetricsStorages say so: as long as a new Pod of it may take."""
+
+
+class FleetSites:
+    """The storage volumes of agents, each at the same directory of its node."""
+
+    volume_selector = VOLUME_ID_LABEL
+
+    def __init__(
+        self, agents: Agents, bindings: BindingStore, api: Api, waiter: DeletionWaiter, directory: str
+    ) -> None:
+        """`directory` is where the storage volume is on every node, as the kubelet sees it."""
+        self._agents = agents
+        self._bindings = bindings
+        self._api = api
+        self._waiter = waiter
+        self._directory = directory
+
+    def find(self, uid: Uid, placed: Uid | None) -> Site | None:
+        if placed is not None:
+            return self._site(placed)
+        knowing = [agent for agent in self._agents if uid in agent.uids]
+        if len(knowing) > 1:
+            nodes = ", ".join(sorted(agent.pod.node for agent in knowing))
+            raise JournalError(
+                f"the journals of {nodes} all have an entry of {uid}: keep one, and move the others away"
+            )
+        return self._site(knowing[0].volume_id) if knowing else None
+
+    async def choose(self, uid: Uid, node_selector: Mapping[str, str]) -> Site:
+        """The connected agent with the fewest storages; free bytes decide between equals."""
+        for agent in sorted(self._agents, key=_preference):
+            if _has_labels(agent.pod.labels, node_selector) and await self._may_take(agent, node_selector):
+                agent.uids.add(uid)
+                return self._site(agent.volume_id)
+        wanted = ", ".join(f"{name}={value}" for name, value in node_selector.items())
+        raise NodeUnavailableError(
+            f"none of the {len(self._agents)} connected nodes can take it{' with ' + wanted if wanted else ''}: those "
+            "that are cordoned or being removed get nothing new"
+        )
+
+    def reachable(self) -> Iterable[Site]:
+        return [self._site(agent.volume_id) for agent in self._agents]
+
+    def is_away_for_a_moment(self, site: Site) -> bool:
+        return 0 < self._agents.seconds_away(site.volume_id) < _MOMENT
+
+    async def _may_take(self, agent: Agent, node_selector: Mapping[str, str]) -> bool:
+        """Whether a node takes new directories, as it is now."""
+        node: dict[str, Any] | None = await self._api.get(NODES, agent.pod.node)
+        return (
+            node is not None
+            and node["metadata"]["uid"] == agent.pod.node_uid
+            and "deletionTimestamp" not in node["metadata"]
+            and not node["spec"].get("unschedulable")
+            and _has_labels(node["metadata"].get("labels") or {}, node_selector)
+            and not agent.ended.is_set()
+        )
+
+    def _site(self, volume_id: Uid) -> Site:
+        template = on_host(self._directory, self._host(volume_id))
+        claims = Claims(self._api, self._waiter, template, volume_id)
+        return Site(RemoteEngine(self._agents, volume_id), volume_id, template, claims, recorded=True)
+
+    def _host(self, volume_id: Uid) -> str:
+        """What Pods' node affinity calls the node of a volume."""
+        if (agent := self._agents.get(volume_id)) is not None:
+            return agent.pod.labels.get(HOSTNAME_LABEL, agent.pod.node)
+        known = self._bindings.of_volume(volume_id)
+        return known.node if known else ""
+
+
+def _preference(agent: Agent) -> tuple[int, int, str]:
+    return len(agent.uids), -agent.free_bytes, agent.pod.node
+
+
+def _has_labels(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    return wanted.items() <= labels.items()

@@ -1,0 +1,229 @@
+"""Where directories go on many nodes, and that the status says so before they are made."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from metrics_storage.controller.events import Events
+from metrics_storage.controller.fleet.sites import FleetSites
+from metrics_storage.controller.reconciler import Reconciler
+from metrics_storage.errors import JournalError, MetricsStorageError, NodeUnavailableError
+from metrics_storage.kube.api import Api
+from metrics_storage.kube.deletion_waiter import DeletionWaiter
+from metrics_storage.kube.resources import NODES as NODE_OBJECTS
+from metrics_storage.kube.resources import STORAGES, VOLUMES
+from metrics_storage.model.identity import Identity, Uid
+from tests.contract.fleet import NODES, Controller, Node, eventually, node, run
+from tests.unit.controller.fake_api import FakeApi
+
+OWNER = {"directory": {"owner": f"{os.getuid()}:{os.getgid()}"}}
+
+
+@dataclass
+class Fleet:
+    """Nodes, their controller, and a reconciler between them and a fake API server."""
+
+    api: FakeApi
+    controller: Controller
+    nodes: list[Node]
+    reconciler: Reconciler
+    sites: FleetSites
+
+    def apply(self, number: int, *, reason: str = "", **spec: Any) -> dict[str, Any]:
+        """A new MetricsStorage."""
+        annotations = {"metricsstorage.dev/quarantine": reason} if reason else {}
+        name = f"runner-{number}"
+        metadata = {"name": name, "namespace": "runners", "uid": str(Uid.new()), "generation": 1}
+        self.api.add(STORAGES, {"metadata": metadata | {"annotations": annotations}, "spec": OWNER | spec}, "runners")
+        return self.api.storage(name)
+
+    def set_node(self, number: int, **spec: Any) -> None:
+        """Have the API server say something of a Node."""
+        pod = NODES[number]
+        self.api.objects.pop((NODE_OBJECTS, None, pod.node), None)
+        labels = {"kubernetes.io/hostname": pod.node} | spec.pop("labels", {})
+        self.api.add(
+            NODE_OBJECTS, {"metadata": {"name": pod.node, "uid": pod.node_uid, "labels": labels}, "spec": spec}
+        )
+
+    def directory(self, number: int, body: dict[str, Any]) -> Path:
+        """Where the directory of a MetricsStorage would be on a node."""
+        metadata = body["metadata"]
+        identity = Identity(metadata["namespace"], metadata["name"], Uid(metadata["uid"]))
+        return self.nodes[number].root / "storage" / identity.relative_path
+
+
+@asynccontextmanager
+async def fleet(root: Path, many: int = 2) -> AsyncIterator[Fleet]:
+    """So many nodes, all connected."""
+    async with AsyncExitStack() as stack:
+        controller = await stack.enter_async_context(Controller(root))
+        nodes = []
+        for number in range(many):
+            (root / str(number)).mkdir()
+            here = await stack.enter_async_context(node(root / str(number)))
+            nodes.append(here)
+            connection = here.connection(controller.port, f"token-{number}")
+            running = asyncio.create_task(connection.run())
+            stack.callback(running.cancel)
+        await eventually(lambda: len(controller.agents) == many, "all agents are connected")
+        fake = FakeApi()
+        api = cast("Api", fake)
+        sites = FleetSites(controller.agents, controller.bindings, api, DeletionWaiter(api), "/srv/metrics")
+        made = Fleet(fake, controller, nodes, Reconciler(api, sites, Events(api)), sites)
+        for number in range(many):
+            made.set_node(number)
+        yield made
+
+
+def test_directories_go_where_the_fewest_are_and_the_status_names_the_node(tmp_path: Path) -> None:
+    async def rule() -> None:
+        async with fleet(tmp_path) as made:
+            bodies = [made.apply(number) for number in range(6)]
+            for body in bodies:
+                await made.reconciler.reconcile(body)
+            for number in (0, 1):
+                there = [body for body in bodies if body["status"]["nodeName"] == f"node-{number}"]
+                assert len(there) == 3
+                assert all(made.directory(number, body).is_dir() for body in there)
+                assert {body["status"]["storageVolumeID"] for body in there} == {made.nodes[number].volume_id}
+            volume = made.api.objects[VOLUMES, None, f"ms-{bodies[0]['metadata']['uid']}"]
+            assert bodies[0]["status"]["nodeName"] in str(volume["spec"]["nodeAffinity"])
+            assert volume["spec"]["local"]["path"].startswith("/srv/metrics/runners/runner-0_")
+
+    run(rule())
+
+
+def test_the_place_is_in_the_status_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise MetricsStorageError("enough")
+
+    async def rule() -> None:
+        async with fleet(tmp_path) as made:
+            body = made.apply(0)
+            with monkeypatch.context() as patch:
+                patch.setattr("metrics_storage.controller.fleet.remote_engine.RemoteEngine.ensure", fail)
+                with pytest.raises(MetricsStorageError, match="enough"):
+                    await made.reconciler.reconcile(body)
+            placed = body["status"]["storageVolumeID"]
+            assert "path" not in body["status"]
+            assert not any(made.directory(number, body).exists() for number in (0, 1))
+            await made.reconciler.reconcile(body)
+            assert body["status"]["storageVolumeID"] == placed
+            assert body["status"]["phase"] == "Ready"
+
+    run(rule())
+
+
+@pytest.mark.parametrize(
+    ("said", "spec"),
+    [
+        ({"unschedulable": True}, {}),
+        ({"labels": {"pool": "other"}}, {"nodeSelector": {"pool": "runners"}}),
+    ],
+    ids=["cordoned", "other labels"],
+)
+def test_a_node_that_will_not_do_gets_nothing(tmp_path: Path, said: dict[str, Any], spec: dict[str, Any]) -> None:
+    async def rule() -> None:
+        async with fleet(tmp_path) as made:
+            for agent in made.controller.agents:
+                object.__setattr__(agent.pod, "labels", {"pool": "runners"})
+            made.set_node(0, **said)
+            made.set_node(1, labels={"pool": "runners"})
+            bodies = [made.apply(number, **spec) for number in range(3)]
+            for body in bodies:
+                await made.reconciler.reconcile(body)
+            assert {body["status"]["nodeName"] for body in bodies} == {"node-1"}
+            made.set_node(1, **said)
+            body = made.apply(9, **spec)
+            with pytest.raises(NodeUnavailableError, match="none of the 2 connected nodes can take it"):
+                await made.reconciler.reconcile(body)
+            assert body["status"]["conditions"][0]["reason"] == "NodeUnavailable"
+            assert "storageVolumeID" not in body["status"]
+
+    run(rule())
+
+
+def test_a_node_that_was_made_anew_under_its_name_gets_nothing(tmp_path: Path) -> None:
+    async def rule() -> None:
+        async with fleet(tmp_path, 1) as made:
+            made.api.objects[NODE_OBJECTS, None, "node-0"]["metadata"]["uid"] = str(Uid.new())
+            with pytest.raises(NodeUnavailableError):
+                await made.reconciler.reconcile(made.apply(0))
+
+    run(rule())
+
+
+def test_a_place_that_the_status_lost_is_found_in_the_journals(tmp_path: Path) -> None:
+    async def rule() -> None:
+        async with fleet(tmp_path) as made:
+            body = made.apply(0)
+            await made.reconciler.reconcile(body)
+            before = body.pop("status")
+            await made.reconciler.reconcile(body)
+            assert body["status"]["storageVolumeID"] == before["storageVolumeID"]
+            for agent in made.controller.agents:
+                agent.uids.add(Uid(body["metadata"]["uid"]))
+            del body["status"]
+            with pytest.raises(JournalError, match="keep one"):
+                await made.reconciler.reconcile(body)
+
+    run(rule())
+
+
+def test_who_is_on_a_node_that_is_away_waits_for_it(tmp_path: Path) -> None:
+    async def rule() -> None:
+        async with fleet(tmp_path) as made:
+            body = made.apply(0)
+            await made.reconciler.reconcile(body)
+            agent = made.controller.agents.of(Uid(body["status"]["storageVolumeID"]))
+            before = dict(body["status"])
+            made.controller.agents.remove(agent, "it is cut")
+            await made.reconciler.look_after(body, bound=True)
+            assert body["status"] == before
+            with pytest.raises(NodeUnavailableError):
+                await made.reconciler.reconcile(body)
+            assert body["status"]["conditions"][0]["reason"] == "NodeUnavailable"
+            assert body["status"]["nodeName"] == before["nodeName"]
+            body["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+            with pytest.raises(NodeUnavailableError):
+                await made.reconciler.finalize(body)
+
+    run(rule())
+
+
+def test_a_life_on_many_nodes_ends_in_one_vault(tmp_path: Path) -> None:
+    async def rule() -> None:
+        async with fleet(tmp_path) as made:
+            bodies = [made.apply(number) for number in range(2)]
+            for body in bodies:
+                await made.reconciler.reconcile(body)
+                number = 0 if body["status"]["storageVolumeID"] == made.nodes[0].volume_id else 1
+                (made.directory(number, body) / "evidence").write_text("{")
+                body["metadata"]["annotations"]["metricsstorage.dev/quarantine"] = "not JSON"
+                await made.reconciler.reconcile(body)
+                assert body["status"]["phase"] == "Quarantined"
+                assert not made.directory(number, body).exists()
+            assert {body["status"]["nodeName"] for body in bodies} == {"node-0", "node-1"}
+            assert len(list((tmp_path / "quarantine").glob("runners/*.tar.gz"))) == 2
+            for body in bodies:
+                body["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+                await made.reconciler.finalize(body)
+
+    run(rule())
+
+
+def test_what_was_never_placed_is_deleted_without_any_node(tmp_path: Path) -> None:
+    async def rule() -> None:
+        async with fleet(tmp_path, 0) as made:
+            body = made.apply(0)
+            body["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+            await made.reconciler.finalize(body)
+
+    run(rule())
