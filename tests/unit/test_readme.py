@@ -9,8 +9,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Final, cast
 
+import click
 import pytest
 
+from metrics_storage.cli.agent import agent
 from metrics_storage.cli.command import Setting
 from metrics_storage.cli.run import run
 from metrics_storage.controller.engine_api import Scrubber
@@ -28,9 +30,9 @@ DOCUMENTS: Final = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
 
-def rows(heading: str) -> list[list[str]]:
-    """Cells of the table below a heading of the README, without its first two lines."""
-    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+def rows(heading: str, text: str = README) -> list[list[str]]:
+    """Cells of the table below a heading of a document, the README at first, without its first two lines."""
+    section = text.split(f"\n## {heading}\n")[1].split("\n## ", maxsplit=1)[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
@@ -65,11 +67,17 @@ def anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_the_configuration_table_has_every_flag_with_its_variable_default_and_help() -> None:
-    flags = [parameter for parameter in run.params if isinstance(parameter, Setting)]
-    expected = [[f"`{flag.opts[0]}`", f"`{flag.envvar}`", written(flag), flag.help] for flag in flags]
+def flags_of(command: click.Command) -> list[list[str | None]]:
+    """The rows of a table with every flag of a command."""
+    flags = [parameter for parameter in command.params if isinstance(parameter, Setting)]
+    return [[f"`{flag.opts[0]}`", f"`{flag.envvar}`", written(flag), flag.help] for flag in flags]
+
+
+def test_the_configuration_tables_have_every_flag_with_its_variable_default_and_help() -> None:
+    agents = (ROOT / "docs" / "agents.md").read_text()
     found = [[*row[:3], row[3].replace("`", "")] for row in rows("Configuration")]
-    assert found == expected
+    assert sorted(found + rows("Settings", agents)) == sorted(flags_of(run))
+    assert rows("Settings of an agent", agents) == flags_of(agent)
 
 
 def test_the_table_of_reasons_has_every_reason_and_says_whether_it_stalls() -> None:

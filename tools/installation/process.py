@@ -51,14 +51,8 @@ class OperatorProcess:
 
     def start(self, *, wait: bool = True) -> None:
         """Start it, and unless told otherwise wait until it is ready."""
-        self.storage_root.mkdir(parents=True, exist_ok=True)
-        self.quarantine_root.mkdir(parents=True, exist_ok=True)
         command = [
-            *(sys.executable, "-m", "metrics_storage", "run"),
-            f"--storage-root={self.storage_root}",
-            f"--quarantine-root={self.quarantine_root}",
-            f"--volume-source=hostpath:{self.storage_root}",
-            f"--node-name={NODE}",
+            *(sys.executable, "-m", "metrics_storage", *self._arguments()),
             f"--health-address=127.0.0.1:{self.port}",
             *self.flags,
         ]
@@ -73,6 +67,18 @@ class OperatorProcess:
             )
         if wait:
             self.wait_ready()
+
+    def _arguments(self) -> tuple[str, ...]:
+        """The command and the flags that it needs."""
+        for root in (self.storage_root, self.quarantine_root):
+            root.mkdir(parents=True, exist_ok=True)
+        return (
+            "run",
+            f"--storage-root={self.storage_root}",
+            f"--quarantine-root={self.quarantine_root}",
+            f"--volume-source=hostpath:{self.storage_root}",
+            f"--node-name={NODE}",
+        )
 
     def wait_ready(self) -> None:
         """Wait until it says that it is ready."""

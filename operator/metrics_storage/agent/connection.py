@@ -24,6 +24,20 @@ _LONGEST_PAUSE: Final = 15.0
 """Seconds between two attempts to connect; a thousand agents come back within a minute and not all at once."""
 
 
+async def wait_for_permission(dial: Callable[[], grpc.aio.Channel], token: Callable[[], str]) -> None:
+    """Ask until the controller says that this node may begin with an empty volume."""
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            async with dial() as channel:
+                await _greet(_opened(channel, token), pb.Hello())
+                return
+        except (grpc.aio.AioRpcError, MetricsStorageError, OSError) as exc:
+            _log.warning("the directory of this node is empty, and is not made its storage volume: %s", described(exc))
+        pause = min(2 * pause, _LONGEST_PAUSE)
+        await _sleep(pause)
+
+
 class Connection:
     """Keeps an agent connected, and has what comes on the connection carried out."""
 
@@ -68,7 +82,7 @@ class Connection:
                 _log.warning("not connected to the controller: it ended the connection")
             pause = self._first_pause if self.connected else min(2 * pause, _LONGEST_PAUSE)
             self.connected = False
-            await asyncio.sleep(random.uniform(0.5, 1) * pause)  # noqa: S311
+            await _sleep(pause)
 
     async def _serve(self) -> None:
         """Connect once, and answer until the connection ends.
@@ -80,22 +94,14 @@ class Connection:
             grpc.aio.AioRpcError, OSError: it cannot be reached.
         """
         async with self._dial() as channel:
-            stream = connect_on(channel)(metadata=((AUTHORIZATION, f"Bearer {self._token()}"),))
+            stream = _opened(channel, self._token)
             hello = await self._calls.known()
-            hello.MergeFrom(pb.Hello(protocol=VERSION, software=__version__, volume_id=self._volume_id))
-            await stream.write(pb.FromAgent(hello=hello))
-            async with asyncio.timeout(HELLO_TIMEOUT):
-                message = await stream.read()
-            if not isinstance(message, pb.ToAgent) or message.WhichOneof("message") != "welcome":
-                raise NodeUnavailableError("the controller did not answer with a welcome")
-            if message.welcome.protocol != VERSION:
-                raise NodeUnavailableError(
-                    f"the controller speaks version {message.welcome.protocol} of the protocol, this agent {VERSION}"
-                )
-            await self._calls.accept(message.welcome.epoch)
+            hello.volume_id = self._volume_id
+            welcome = await _greet(stream, hello)
+            await self._calls.accept(welcome.epoch)
             self.connected = True
-            _log.info("connected to the controller, version %s", message.welcome.software)
-            with self._vault.attached(channel, message.welcome.session):
+            _log.info("connected to the controller, version %s", welcome.software)
+            with self._vault.attached(channel, welcome.session):
                 await self._answer_all(stream)
 
     async def _answer_all(self, stream: Stream) -> None:
@@ -111,3 +117,33 @@ class Connection:
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
             async with writing:
                 await stream.write(pb.FromAgent(result=result))
+
+
+def _opened(channel: grpc.aio.Channel, token: Callable[[], str]) -> Stream:
+    return connect_on(channel)(metadata=((AUTHORIZATION, f"Bearer {token()}"),))
+
+
+async def _greet(stream: Stream, hello: pb.Hello) -> pb.Welcome:
+    """Say hello, and see that both sides understand each other.
+
+    Raises:
+        NodeUnavailableError: they do not.
+        TimeoutError: the controller does not answer.
+        grpc.aio.AioRpcError: it refuses, or the connection is cut.
+    """
+    hello.MergeFrom(pb.Hello(protocol=VERSION, software=__version__))
+    await stream.write(pb.FromAgent(hello=hello))
+    async with asyncio.timeout(HELLO_TIMEOUT):
+        message = await stream.read()
+    if not isinstance(message, pb.ToAgent) or message.WhichOneof("message") != "welcome":
+        raise NodeUnavailableError("the controller did not answer with a welcome")
+    if message.welcome.protocol != VERSION:
+        raise NodeUnavailableError(
+            f"the controller speaks version {message.welcome.protocol} of the protocol, this agent {VERSION}"
+        )
+    return message.welcome
+
+
+async def _sleep(pause: float) -> None:
+    """Sleep so many seconds, or less, so that not all agents come at once."""
+    await asyncio.sleep(random.uniform(0.5, 1) * pause)  # noqa: S311

@@ -8,6 +8,9 @@ VERSION: Final = 1
 AUTHORIZATION: Final = "authorization"
 """Metadata in which an agent shows its token, as `Bearer TOKEN`."""
 
+SERVER_NAME: Final = "metrics-storage-controller"
+"""The name in the controller's certificate, by whatever address it is reached."""
+
 HELLO_TIMEOUT: Final = 10.0
 """Seconds that each side waits for the other's first message."""
 

@@ -37,10 +37,15 @@ def variable(flag: str) -> str:
 class Setting(click.Option):
     """A flag with a value. What is wrong with it is reported together with what is wrong with the others."""
 
-    def __init__(self, *args: Any, written: str = "", **attributes: Any) -> None:
-        """Make a flag; `written` is how people write its default, empty where there is nothing to show."""
+    def __init__(self, *args: Any, written: str = "", unless: str = "", **attributes: Any) -> None:
+        """Make a flag.
+
+        `written` is how people write its default, empty where there is nothing to show. A required one may be missing
+        where the flag `unless`, which is eager, was given.
+        """
         super().__init__(*args, **{**attributes, "show_default": bool(written)})
         self.written = written
+        self._unless = unless
 
     def get_help_extra(self, ctx: click.Context) -> Any:
         """What stands in brackets after the help: the default as people write it."""
@@ -52,6 +57,12 @@ class Setting(click.Option):
         if opts.get(self.name or "") == "":
             opts = {name: value for name, value in opts.items() if name != self.name}
         return super().consume_value(ctx, opts)
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """Check a value, which may be missing where another flag says so."""
+        if self.required and ctx.params.get(self._unless) and self.value_is_missing(value):
+            return None
+        return super().process_value(ctx, value)
 
     def handle_parse_result(
         self, ctx: click.Context, opts: Mapping[str, Any], args: list[str]

@@ -12,6 +12,7 @@ from metrics_storage import __version__
 from metrics_storage.cli import output
 from metrics_storage.cli.accept_loss import accept_loss
 from metrics_storage.cli.adopt_volume import adopt_volume
+from metrics_storage.cli.agent import agent
 from metrics_storage.cli.archives import archives
 from metrics_storage.cli.command import Group
 from metrics_storage.cli.init_volume import init_volume
@@ -54,7 +55,7 @@ def cli() -> None:
     """A directory for every CI runner, and evidence that cannot get lost."""
 
 
-for _command in (run, archives, accept_loss, init_volume, adopt_volume):
+for _command in (run, agent, archives, accept_loss, init_volume, adopt_volume):
     cli.add_command(_command)
 cli.aliases = {"release": "accept-loss"}
 

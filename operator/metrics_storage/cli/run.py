@@ -11,30 +11,30 @@ import click
 
 from metrics_storage.cli.command import Command, Decorator, variable
 from metrics_storage.cli.options import setting
-from metrics_storage.cli.values import Checked, Choice, absolute, address, number
-from metrics_storage.controller.settings import LogFormat, Settings
+from metrics_storage.cli.values import Checked, Choice, absolute, address, kubernetes_name, number
+from metrics_storage.cli.written import written
+from metrics_storage.controller.settings import Settings
 from metrics_storage.errors import MetricsStorageError
+from metrics_storage.logs import LogFormat
 
 _DEFAULTS: Final = {field.name: field.default for field in fields(Settings)}
-_EXTRA: Final = ("kopf", "aiohttp", "kubernetes", "urllib3")
+_EXTRA: Final = ("kopf", "aiohttp", "kubernetes", "urllib3", "grpc", "google", "cryptography")
 """Packages that only the operator needs."""
+
+
+_UNLESS_AGENTS: Final = ("storage_root", "volume_source")
+"""Fields that are needed where the operator has a storage volume itself."""
 
 
 def _flag(name: str, metavar: str, kind: click.ParamType[Any], text: str) -> Decorator:
     """A flag whose name and default are those of a field of `Settings`."""
-    default = _DEFAULTS[name.replace("-", "_")]
-    if default is MISSING:
-        attributes: dict[str, Any] = {"required": True}
+    field = name.replace("-", "_")
+    default = _DEFAULTS[field]
+    if default is MISSING or field in _UNLESS_AGENTS:
+        attributes: dict[str, Any] = {"required": True, "unless": "agents" if field in _UNLESS_AGENTS else ""}
     else:
-        attributes = {"default": default, "written": _written(default)}
+        attributes = {"default": default, "written": written(default)}
     return setting(f"--{name}", metavar=metavar, type=kind, envvar=variable(name), help=text, **attributes)
-
-
-def _written(default: Any) -> str:
-    """A default as people write it; empty where there is nothing to show."""
-    if isinstance(default, tuple):
-        return "{}:{}".format(*default)
-    return f"{default:g}" if isinstance(default, float) else str(default or "")
 
 
 def _split(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
@@ -52,7 +52,15 @@ def _split(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tupl
         'METRICS_STORAGE_NAMESPACE="runners-a runners-b" metrics-storage run \\\n'
         "    --storage-root /srv/metrics --quarantine-root /mnt/evidence \\\n"
         "    --volume-source nfs:nas.example.com:/export/metrics --log-format json",
+        "metrics-storage run --agents --quarantine-root /mnt/evidence \\\n    --operator-namespace metrics-storage",
     ),
+)
+@click.option(
+    "--agents",
+    is_flag=True,
+    is_eager=True,
+    envvar=variable("agents"),
+    help="Have agents on many nodes, which dial in, instead of a storage volume here.",
 )
 @_flag("storage-root", "DIR", Checked("directory", absolute), "where the storage volume is mounted")
 @_flag("quarantine-root", "DIR", Checked("directory", absolute), "where the quarantine volume is mounted")
@@ -63,6 +71,9 @@ def _split(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tupl
     "where runners' volumes point: claim:<namespace>/<name> (the operator's own storage claim), hostpath:<dir> or "
     "nfs:<server>:<dir>",
 )
+@_flag("agents-address", "HOST:PORT", Checked("address", address), "with --agents: where agents dial in")
+@_flag("agents-directory", "DIR", Checked("directory", absolute), "with --agents: the storage volume on each node")
+@_flag("agents-service-account", "NAME", Checked("name", kubernetes_name), "with --agents: what their Pods run as")
 @_flag("node-name", "NAME", click.STRING, "the node that a host path is on; without it every node has the same one")
 @_flag("cluster", "NAME", click.STRING, "the cluster's name, for manifests of archives")
 @_flag(
@@ -108,11 +119,15 @@ def run(**values: Any) -> int:
     try:
         # The one command that needs kopf and the Kubernetes client, which may not be installed elsewhere.
         from metrics_storage.controller.kopf_adapter import startup  # noqa: PLC0415
+
+        if settings.agents:
+            import metrics_storage.controller.fleet.startup  # noqa: F401, PLC0415
     except ModuleNotFoundError as exc:
         if (exc.name or "").partition(".")[0] not in _EXTRA:
             raise
         raise MetricsStorageError(
-            f"run needs {exc.name}, which is not installed: pip install 'metrics-storage-operator[operator]'"
+            f"run needs {exc.name}, which is not installed: pip install "
+            f"'metrics-storage-operator[operator{',agents' if settings.agents else ''}]'"
         ) from exc
 
     startup.configure_logging(settings.log_format)

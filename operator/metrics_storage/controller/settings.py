@@ -1,15 +1,9 @@
 """What `metrics-storage run` can be told, as one frozen value."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
-
-class LogFormat(StrEnum):
-    """How log lines look."""
-
-    PLAIN = "plain"
-    JSON = "json"
+from metrics_storage.logs import LogFormat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,12 +13,17 @@ class Settings:
     Intervals are in seconds; a `scrub_interval` of 0 means never. `scrub_rate` is in bytes a second. No `namespaces`
     means all of them. `node_name` is None where the storage
     volume is not tied to a node. `cluster` names the cluster in manifests. In `operator_namespace` the ids of both
-    volumes are remembered, nowhere where it is empty.
+    volumes are remembered, nowhere where it is empty. With `agents` there is no storage volume here: it is at
+    `agents_directory` of every node that runs an agent. Otherwise `storage_root` and `volume_source` are needed.
     """
 
-    storage_root: Path
     quarantine_root: Path
-    volume_source: str
+    storage_root: Path | None = None
+    volume_source: str = ""
+    agents: bool = False
+    agents_address: tuple[str, int] = ("0.0.0.0", 8443)  # noqa: S104 - agents dial from their nodes.
+    agents_directory: Path = Path("/var/lib/metrics-storage")
+    agents_service_account: str = "metrics-storage-agent"
     node_name: str | None = None
     cluster: str = ""
     operator_namespace: str = ""

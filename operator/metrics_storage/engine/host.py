@@ -130,11 +130,11 @@ class LocalScrubber:
     processor, and hold up everything else. Its share is bounded by the rate instead.
     """
 
-    def __init__(self, quarantine: Volume, engine: StorageEngine, *, rate: float) -> None:
-        """Read at most `rate` bytes of content a second; digests must agree with the journal of `engine`."""
+    def __init__(self, quarantine: Volume, find: Callable[[Uid], Record | None], *, rate: float) -> None:
+        """Read at most `rate` bytes of content a second; digests must agree with the journal, of which `find` tells."""
         self._stopping = threading.Event()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="scrub")
-        self._scrubber = Scrubber(ArchiveStore(quarantine), Pace(rate, self._stopping), engine.find)
+        self._scrubber = Scrubber(ArchiveStore(quarantine), Pace(rate, self._stopping), find)
 
     def close(self) -> None:
         """Interrupt what is being read and wait for the thread."""

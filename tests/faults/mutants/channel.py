@@ -18,7 +18,6 @@ from metrics_storage.engine.volume.epochs import Epochs
 from metrics_storage.errors import NodeUnavailableError
 from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Archive
-from tests.contract.engine import RUNNER
 from tests.faults.change import Change, in_place_of, left_out, says
 from tests.faults.mutants.mutant import Mutant, mutant
 
@@ -78,11 +77,11 @@ CHANNEL: Final[dict[str, Mutant]] = {
         says(Bindings.of_node, None), _ADMISSION + "test_a_node_whose_disk_is_not_mounted_is_not_a_new_one"
     ),
     "a stream to the vault needs no session": mutant(
-        Change(Agents.of_session, _any_session), _STREAMS + "test_a_stream_without_a_session_is_refused[no session]"
+        Change(Agents.of_session, _any_session), _STREAMS + "test_a_stream_without_a_session_is_refused"
     ),
     "a node writes whosever archives it likes": mutant(
         Change(Agent.subject, _whoever_it_says),
-        _STREAMS + f"test_archives_of_what_the_node_is_not_asked_for_are_out_of_reach[{RUNNER.uid}]",
+        _STREAMS + "test_archives_of_what_the_node_is_not_asked_for_are_out_of_reach",
     ),
     "a permission outlives its step": mutant(
         left_out(Agent._permit_no_more, Agent.archiving),
@@ -100,9 +99,7 @@ CHANNEL: Final[dict[str, Mutant]] = {
         _STREAMS + "test_the_next_archive_of_a_runner_waits_for_the_end_of_the_one_before",
     ),
     "a manifest says whose archive it is": mutant(
-        left_out(LocalDraft._require_own),
-        "tests/unit/fleet/test_vault_contract.py::TestRemoteVault::"
-        "test_an_archive_that_says_to_be_anothers_is_not_verified[node]",
+        left_out(LocalDraft._require_own), _STREAMS + "test_a_node_cannot_say_that_another_one_had_the_directory"
     ),
     "a node takes the digests that it is told": mutant(
         Change(Archiver.check, _only_read), _STREAMS + "test_a_node_removes_nothing_on_digests_that_it_did_not_compute"

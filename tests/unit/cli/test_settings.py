@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from metrics_storage.cli.main import main
-from metrics_storage.controller.settings import LogFormat, Settings
+from metrics_storage.controller.settings import Settings
+from metrics_storage.logs import LogFormat
 from tests.unit.cli.parsing import settings_of
 
 NEEDED = ["run", "--storage-root=/s", "--quarantine-root=/q", "--volume-source=hostpath:/s"]

@@ -42,7 +42,7 @@ def scrubbed(site: Site, interval: float = 1e6) -> tuple[Told, LocalScrubber]:
     told = Told()
 
     async def work() -> LocalScrubber:
-        scrubber = LocalScrubber(site.store.volume, site.engine, rate=1e12)
+        scrubber = LocalScrubber(site.store.volume, site.engine.find, rate=1e12)
         scrub = Scrub(scrubber, told, interval=interval)
         task = asyncio.create_task(scrub.run())
         try:
@@ -103,7 +103,7 @@ def test_metrics_are_in_the_text_format_and_unknown_ones_are_left_out(site: Site
 def test_what_an_earlier_run_found_is_known_before_anything_is_read_again(site: Site) -> None:
     flip(site.file(site.archive()))
     scrubbed(site)
-    restarted = LocalScrubber(site.store.volume, site.engine, rate=1e12)
+    restarted = LocalScrubber(site.store.volume, site.engine.find, rate=1e12)
     restarted.close()
     assert len(restarted.state.corrupt) == 1
     assert restarted.state.round_completed_at > 0

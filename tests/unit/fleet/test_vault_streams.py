@@ -14,6 +14,8 @@ import pytest
 from metrics_storage.channel import channel_pb2 as pb
 from metrics_storage.channel.transport import VaultStream, vault_on
 from metrics_storage.controller.fleet.agents import Agent
+from metrics_storage.engine.archives import archiver
+from metrics_storage.engine.archives.format.manifest import Header
 from metrics_storage.engine.archives.local_vault import LocalDraft, LocalVault
 from metrics_storage.engine.archives.vault import Digests
 from metrics_storage.errors import ArchiveCorruptError, NodeUnavailableError
@@ -236,6 +238,23 @@ def test_a_node_removes_nothing_on_digests_that_it_did_not_compute(
                     await engine.remove(RUNNER)
             assert (root / "storage" / ".metrics-storage" / "frozen" / RUNNER.uid / "evidence").exists()
             assert (await engine.remove(RUNNER)).phase is Phase.GONE
+
+    run(rule())
+
+
+def test_a_node_cannot_say_that_another_one_had_the_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    header = archiver._header
+
+    def forged(*args: Any) -> Header:
+        return replace(header(*args), node="node-2")
+
+    async def rule() -> None:
+        async with latched(tmp_path) as (engine, root):
+            with monkeypatch.context() as patch:
+                patch.setattr(archiver, "_header", forged)
+                with pytest.raises(ArchiveCorruptError, match="and not of"):
+                    await engine.archive(RUNNER)
+            assert not list(root.glob("quarantine/runners/*"))
 
     run(rule())
 

@@ -5,43 +5,32 @@ import contextlib
 import itertools
 import logging
 import signal
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import kopf
 
 from metrics_storage import constants
+from metrics_storage.controller.engine_api import Scrubber
 from metrics_storage.controller.events import Events
 from metrics_storage.controller.health import Health, serve
 from metrics_storage.controller.kopf_adapter.handlers import register
 from metrics_storage.controller.kopf_adapter.storage import Bookkeeping
 from metrics_storage.controller.metrics import build_metrics
+from metrics_storage.controller.own_volumes import open_own_volumes
 from metrics_storage.controller.reconciler import Reconciler
 from metrics_storage.controller.scrub import Scrub
-from metrics_storage.controller.settings import LogFormat, Settings
-from metrics_storage.controller.site import OneSite, Site
+from metrics_storage.controller.settings import Settings
+from metrics_storage.controller.site import Sites
 from metrics_storage.controller.sweep import Sweep
-from metrics_storage.engine.archives.local_vault import LocalVault
-from metrics_storage.engine.archives.vault import Origin
-from metrics_storage.engine.host import LocalEngine, LocalScrubber
-from metrics_storage.engine.lifecycle.engine import StorageEngine
-from metrics_storage.engine.volume.volume import Volume
-from metrics_storage.engine.volume.volume_pair import open_pair
-from metrics_storage.errors import SettingsError, VolumeError, VolumeLockedError, VolumeLostError, WatchLostError
+from metrics_storage.errors import SettingsError, WatchLostError
 from metrics_storage.kube.api import Api
-from metrics_storage.kube.claims import Claims
-from metrics_storage.kube.deletion_waiter import DeletionWaiter
-from metrics_storage.kube.discovery import Known, find_known, find_template
-from metrics_storage.kube.volume_ids import check_remembered, recall, remember
-from metrics_storage.kube.volume_source import parse_volume_source
-from metrics_storage.model.identity import Uid
+from metrics_storage.kube.volume_source import ClaimSource, VolumeTemplate, parse_volume_source
+from metrics_storage.logs import LogFormat
 
 _log = logging.getLogger(__name__)
-
-_LOCK_RETRY: Final = 2.0
 
 
 async def run(settings: Settings) -> None:
@@ -53,24 +42,12 @@ async def run(settings: Settings) -> None:
         WatchLostError: it must be started anew.
     """
     _end_by_sigterm()
-    source = parse_volume_source(settings.volume_source, settings.node_name)
+    source = None if settings.agents else parse_volume_source(settings.volume_source, settings.node_name)
     async with AsyncExitStack() as stack:
         health = Health(sweep_interval=settings.sweep_interval)
         await _serve_health(stack, health, settings)
         api = await stack.enter_async_context(await Api.connect())
-        template = await find_template(api, source)
-        storage, quarantine = await _find_volumes(stack, settings, api)
-        await _lock(storage, health)
-        for volume in (storage, quarantine):
-            volume.probe()
-        health.lost_volume = partial(_lost_volume, storage, quarantine)
-
-        disk = StorageEngine(storage, LocalVault(quarantine, Origin(settings.cluster, settings.node_name or "")))
-        engine = LocalEngine(disk, workers=settings.workers, archive_workers=settings.archive_workers)
-        stack.callback(engine.close)
-        claims = Claims(api, DeletionWaiter(api, settings.namespaces), template, storage.id)
-        site = Site(engine, Uid(storage.id), template, claims)
-        sites = OneSite(site, f"{constants.VOLUME_ID_LABEL}={storage.id}")
+        sites, scrubber = await _open_volumes(stack, settings, source, api, health)
         events = Events(api)
         reconciler = Reconciler(api, sites, events)
         bookkeeping = Bookkeeping()
@@ -83,18 +60,27 @@ async def run(settings: Settings) -> None:
             namespaces=settings.namespaces,
         )
         health.sweep_completed_at = lambda: sweep.completed_at
-        scrubber = LocalScrubber(quarantine, disk, rate=settings.scrub_rate)
         scrub = Scrub(scrubber, events, interval=settings.scrub_interval)
         health.metrics = build_metrics(scrubber, sweep)
         await stack.enter_async_context(_background(sweep))
         await stack.enter_async_context(_background(scrub))
-        stack.callback(scrubber.close)
         if await _run_kopf(settings, reconciler, health, bookkeeping, server=api.server, stop=sweep.watch_lost):
             raise WatchLostError(
                 "the API server has MetricsStorages that no watch tells of; was the definition deleted and applied "
                 "again, or does the log tell of requests that failed? Nothing was lost: start the operator anew, as "
                 "Kubernetes does by itself"
             )
+
+
+async def _open_volumes(
+    stack: AsyncExitStack, settings: Settings, source: ClaimSource | VolumeTemplate | None, api: Api, health: Health
+) -> tuple[Sites, Scrubber]:
+    if source is not None:
+        return await open_own_volumes(stack, settings, source, api, health)
+    # What it needs is not installed everywhere, and takes memory where there are no agents.
+    from metrics_storage.controller.fleet.startup import open_vault  # noqa: PLC0415
+
+    return await open_vault(stack, settings, api, health)
 
 
 async def _serve_health(stack: AsyncExitStack, health: Health, settings: Settings) -> None:
@@ -106,47 +92,6 @@ async def _serve_health(stack: AsyncExitStack, health: Health, settings: Setting
     stack.push_async_callback(runner.cleanup)
 
 
-async def _find_volumes(stack: AsyncExitStack, settings: Settings, api: Api) -> tuple[Volume, Volume]:
-    """Open both volumes as the cluster knows them, and have it know them from now on."""
-    namespace = settings.operator_namespace
-    remembered = await recall(api, namespace) if namespace else {}
-    known = await find_known(api, settings.namespaces)
-    storage, quarantine = _open_volumes(stack, settings, known, remembered)
-    ids = {volume.role.value: volume.id for volume in (storage, quarantine)}
-    if namespace:
-        check_remembered(remembered, namespace, ids)
-        if not remembered:
-            await remember(api, namespace, ids)
-    return storage, quarantine
-
-
-def _open_volumes(
-    stack: AsyncExitStack, settings: Settings, known: Known, remembered: Mapping[str, str]
-) -> tuple[Volume, Volume]:
-    """Open both volumes; an empty directory becomes a new volume only in a cluster that knows of no older one."""
-    volumes = stack.enter_context(ExitStack())
-    new = not known.provisioned and not known.volume_ids and not remembered
-    storage, quarantine = open_pair(volumes, settings.storage_root, settings.quarantine_root, new=new)
-    if known.volume_ids and storage.id not in known.volume_ids:
-        raise VolumeError(
-            f"storage volume {storage.path} has id {storage.id}, but the cluster's volumes point into "
-            f"{', '.join(sorted(known.volume_ids))}: mount that one. If it is lost, say so by "
-            f"kubectl delete pv --wait=false -l {constants.VOLUME_ID_LABEL}=<the lost id>"
-        )
-    return storage, quarantine
-
-
-def _lost_volume(*volumes: Volume) -> str | None:
-    for volume in volumes:
-        try:
-            volume.require_present()
-        except VolumeLostError as exc:
-            return str(exc)
-        except VolumeError:
-            pass  # Whatever else is wrong with it, a new container would not mend.
-    return None
-
-
 def _end_by_sigterm() -> None:
     """Have SIGTERM cancel this task until kopf, which sees to signals itself, runs.
 
@@ -155,20 +100,6 @@ def _end_by_sigterm() -> None:
     starting = asyncio.current_task()
     if starting is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, starting.cancel)
-
-
-async def _lock(storage: Volume, health: Health) -> None:
-    """Wait until no other operator works on the storage volume, and say so meanwhile."""
-    while True:
-        try:
-            storage.lock()
-        except VolumeLockedError as exc:
-            if health.waiting_for != str(exc):
-                _log.warning("%s; waiting until it ends", exc)
-            health.waiting_for = str(exc)
-            await asyncio.sleep(_LOCK_RETRY)
-        else:
-            return
 
 
 @asynccontextmanager

@@ -77,12 +77,7 @@ class LocalVault:
     """The quarantine volume that this process has mounted; `origin` is that of the directories it archives."""
 
     def __init__(self, volume: Volume, origin: Origin = Origin()) -> None:  # noqa: B008 - it is immutable
-        """Flushes what a predecessor left in the page cache, before anything is built upon it.
-
-        Raises:
-            VolumeError: the volume is not there any more as it was opened.
-        """
-        volume.check()
+        """Nothing is touched yet; every method checks the volume first."""
         self._volume = volume
         self._origin = origin
 

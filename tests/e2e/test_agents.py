@@ -1,0 +1,173 @@
+"""A controller and agents of two nodes, as processes: directories on both, evidence in one vault, restarts of each."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.test_agent_tokens import issue
+from tools.cluster import Cluster
+from tools.installation.fleet import AgentProcess, ControllerProcess
+from tools.installation.runners import Object, Runners
+from tools.waiting import eventually
+
+OVERLAY = Path(__file__).parents[2] / "manifests" / "overlays" / "agents"
+SYSTEM = "metrics-storage"
+ACCOUNT = "metrics-storage-agent"
+NODES = ("node-a", "node-b")
+MODULE = "fleet"
+
+
+@dataclass
+class Fleet:
+    """A controller, and the agent of each node."""
+
+    cluster: Cluster
+    controller: ControllerProcess
+    agents: dict[str, AgentProcess]
+
+    def directory(self, storage: Object) -> Path:
+        """Where the directory of a MetricsStorage is."""
+        status = storage["status"]
+        path = Path(status["path"]).relative_to(self.controller.agents_directory)
+        return self.agents[status["nodeName"]].storage_root / path
+
+    def journals(self) -> list[Path]:
+        """The journal entries of all nodes."""
+        roots = [agent.storage_root / ".metrics-storage" / "journal" for agent in self.agents.values()]
+        return [path for root in roots for path in root.iterdir()]
+
+    def start(self, *nodes: str) -> None:
+        """Start agents that know the controller's certificate, and wait until they are connected."""
+        published = self.cluster.kubectl("-n", SYSTEM, "get", "cm", "metrics-storage-controller-ca", "-o", "json")
+        for node in nodes:
+            self.agents[node].ca_file.write_text(json.loads(published.stdout)["data"]["ca.crt"])
+            self.agents[node].start()
+
+
+def agent_pod(cluster: Cluster, node: str) -> Object:
+    """The Pod of an agent, as the DaemonSet makes it; nothing runs it here."""
+    spec = {
+        "serviceAccountName": ACCOUNT,
+        "automountServiceAccountToken": False,
+        "nodeName": node,
+        "containers": [{"name": "agent", "image": "agent"}],
+        "tolerations": [{"operator": "Exists"}],
+    }
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"agent-{node}"}, "spec": spec}
+    made = cluster.kubectl("-n", SYSTEM, "create", "-o", "json", "-f", "-", stdin=json.dumps(pod))
+    return dict(json.loads(made.stdout))
+
+
+@pytest.fixture(scope="module")
+def fleet(cluster: Cluster, operator_kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Two nodes, with what the overlay for agents gives the controller."""
+    root = tmp_path_factory.mktemp("fleet")
+    files = [OVERLAY / "controller-role.yaml", OVERLAY / "agent-account.yaml"]
+    for file in files:
+        cluster.kubectl("apply", "-f", str(file))
+    controller = ControllerProcess(operator_kubeconfig, root / "controller")
+    agents = {}
+    for name in NODES:
+        labels = {"kubernetes.io/hostname": name, "pool": name}
+        node: dict[str, Any] = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}
+        cluster.kubectl("create", "-f", "-", stdin=json.dumps(node))
+        agent = AgentProcess(Path("/nowhere"), root / name, controller_port=controller.agents_port)
+        agent.directory.mkdir()
+        agent.token_file.write_text(issue(cluster, SYSTEM, agent_pod(cluster, name), account=ACCOUNT))
+        agents[name] = agent
+    fleet = Fleet(cluster, controller, agents)
+    try:
+        controller.start()
+        fleet.start(*NODES)
+        yield fleet
+        for process in (controller, *agents.values()):
+            assert process.stop() == 0, process.log[-3000:]
+    finally:
+        for process in (controller, *agents.values()):
+            process.kill()
+        for name in NODES:
+            cluster.kubectl("-n", SYSTEM, "delete", "pod", f"agent-{name}", "--grace-period=0", "--force")
+            cluster.kubectl("delete", "node", name)
+        for file in files:
+            cluster.kubectl("delete", "-f", str(file))
+        memories = ("metrics-storage-controller-ca", "metrics-storage-volume-ids")
+        cluster.kubectl("-n", SYSTEM, "delete", "cm", *memories, "--ignore-not-found")
+
+
+@pytest.fixture
+def runners(cluster: Cluster, fleet: Fleet, namespace: str) -> Runners:
+    """The MetricsStorages of a fresh namespace, with a controller that watches it."""
+    return Runners(cluster, namespace)
+
+
+def test_lives_on_two_nodes_end_in_one_vault(fleet: Fleet, runners: Runners) -> None:
+    names = [f"runner-{number}" for number in range(4)]
+    runners.apply(*names)
+    storages = {each["metadata"]["name"]: each for each in runners.wait_ready(*names)}
+    assert sorted(storage["status"]["nodeName"] for storage in storages.values()) == ["node-a"] * 2 + ["node-b"] * 2
+    for storage in storages.values():
+        (fleet.directory(storage) / "metrics.json").write_text("{")
+    for volume in runners.volumes():
+        name = volume["spec"]["claimRef"]["name"]
+        assert storages[name]["status"]["nodeName"] in json.dumps(volume["spec"]["nodeAffinity"])
+    flagged = {storage["status"]["nodeName"]: name for name, storage in storages.items()}
+    runners.quarantine(*flagged.values())
+    for node, name in flagged.items():
+        storage = runners.wait_condition(name, "Stalled", reason="Quarantined")
+        archive = fleet.controller.quarantine_root / storage["status"]["quarantine"]["archive"]
+        manifest = archive.with_name(archive.name.replace(".tar.gz", ".manifest.jsonl"))
+        assert json.loads(manifest.read_text().splitlines()[0])["node"] == node
+        assert not fleet.directory(storage).exists()
+    runners.delete(*names)
+    eventually(lambda: not runners.every("mstor"), seconds=60, what="everything is deleted")
+    eventually(lambda: not runners.volumes(), seconds=30, what="all volumes are gone")
+    eventually(lambda: not fleet.journals(), seconds=30, what="the journals are empty")
+    left = [path for agent in fleet.agents.values() for path in agent.storage_root.glob(f"{runners.namespace}/*")]
+    assert left == []
+
+
+def test_a_node_selector_and_a_cordon_decide_where_a_directory_goes(fleet: Fleet, runners: Runners) -> None:
+    runners.apply("a", "b", spec={"nodeSelector": {"pool": "node-b"}})
+    assert [storage["status"]["nodeName"] for storage in runners.wait_ready("a", "b")] == ["node-b"] * 2
+    fleet.cluster.kubectl("cordon", "node-b")
+    try:
+        runners.apply("c", spec={"nodeSelector": {"pool": "node-b"}})
+        storage = runners.wait_condition("c", "Reconciling", reason="NodeUnavailable")
+        assert "none of the 2 connected nodes can take it with pool=node-b" in json.dumps(storage["status"])
+    finally:
+        fleet.cluster.kubectl("uncordon", "node-b")
+    assert runners.wait_ready("c")[0]["status"]["nodeName"] == "node-b"
+
+
+def test_a_killed_controller_goes_on_where_it_was(fleet: Fleet, runners: Runners) -> None:
+    runners.apply("runner-0")
+    (before,) = runners.wait_ready("runner-0")
+    (fleet.directory(before) / "metrics.json").write_text("{")
+    fleet.controller.kill()
+    runners.quarantine("runner-0")
+    runners.apply("runner-1")
+    fleet.controller.start()
+    storage = runners.wait_condition("runner-0", "Stalled", reason="Quarantined", seconds=60)
+    assert storage["status"]["storageVolumeID"] == before["status"]["storageVolumeID"]
+    runners.wait_ready("runner-1")
+
+
+def test_what_is_on_a_node_that_is_away_waits_for_it(fleet: Fleet, runners: Runners) -> None:
+    runners.apply("runner-0")
+    (storage,) = runners.wait_ready("runner-0")
+    directory, node = fleet.directory(storage), storage["status"]["nodeName"]
+    (directory / "metrics.json").write_text("{")
+    fleet.agents[node].kill()
+    runners.quarantine("runner-0")
+    runners.wait_condition("runner-0", "Reconciling", reason="NodeUnavailable", seconds=60)
+    runners.delete("runner-0")
+    assert directory.is_dir()
+    fleet.start(node)
+    eventually(lambda: not runners.every("mstor"), seconds=60, what="it is archived, and then gone")
+    archives = list(fleet.controller.quarantine_root.glob(f"{runners.namespace}/*.tar.gz"))
+    assert len(archives) == 1
+    assert not directory.exists()
