@@ -14,11 +14,11 @@ COPY operator ./operator
 # certificates of its own, those too, with `cert = /run/secrets/ca` in pip.conf:
 #   docker build --secret id=pip,src=/etc/pip.conf --secret id=ca,src=/etc/ssl/certs/ca-certificates.crt .
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
-    /build/bin/pip wheel --wheel-dir /wheels '.[operator]'
+    /build/bin/pip wheel --wheel-dir /wheels '.[operator,agents]'
 # From the wheels alone. Compiled here, because the file system is read-only where it runs; but not the Kubernetes
 # client's models, of which there are hundreds and a handful is loaded.
 RUN /build/bin/pip --python /opt/metrics-storage/bin/python3 install --no-index --find-links /wheels --no-compile \
-    'metrics-storage-operator[operator]' && \
+    'metrics-storage-operator[operator,agents]' && \
     /opt/metrics-storage/bin/python3 -m compileall -q -x '/kubernetes/(aio/)?client/(api|models)/' /opt/metrics-storage/lib
 
 FROM ${BASE_IMAGE}

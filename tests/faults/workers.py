@@ -4,6 +4,7 @@ What is tried is a value; where it is tried (a driver, file systems) belongs to 
 needed.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -34,7 +35,13 @@ class Worker:
             BrokenProcessPool: it did not survive that.
         """
         self._pool = ProcessPoolExecutor(1, get_context("fork"), _begin, (prepare,))
-        self.pid = self.submit(os.getpid).result()
+        # A collection in the child would finalise what gRPC has left here, without the threads that this needs.
+        gc.collect()
+        gc.freeze()
+        try:
+            self.pid = self.submit(os.getpid).result()
+        finally:
+            gc.unfreeze()
 
     def submit(self, do: Callable[..., _Result], *arguments: object) -> Future[_Result]:
         """Have it do something after everything else; the result is a BrokenProcessPool where it dies before."""

@@ -33,7 +33,7 @@ def _flag(name: str, metavar: str, kind: click.ParamType[Any], text: str) -> Dec
     cls=Command,
     epilog="It needs no right at the API server, and asks it for nothing.",
     examples=(
-        "metrics-storage agent --storage-root /var/lib/metrics-storage \\\n"
+        "metrics-storage agent --storage-root /var/lib/metrics-storage/storage \\\n"
         "    --controller metrics-storage-controller.metrics-storage.svc:8443",
     ),
 )

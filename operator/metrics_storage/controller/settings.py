@@ -22,7 +22,7 @@ class Settings:
     volume_source: str = ""
     agents: bool = False
     agents_address: tuple[str, int] = ("0.0.0.0", 8443)  # noqa: S104 - agents dial from their nodes.
-    agents_directory: Path = Path("/var/lib/metrics-storage")
+    agents_directory: Path = Path("/var/lib/metrics-storage/storage")
     agents_service_account: str = "metrics-storage-agent"
     node_name: str | None = None
     cluster: str = ""

@@ -9,7 +9,11 @@ from metrics_storage.controller.fleet import remote_engine, vault_streams
 from metrics_storage.controller.fleet.admission import Admission
 from metrics_storage.controller.fleet.agents import Agent, Agents
 from metrics_storage.controller.fleet.remote_engine import RemoteEngine
+from metrics_storage.controller.fleet.sites import FleetSites
 from metrics_storage.controller.fleet.vault_streams import VaultStreams
+from metrics_storage.controller.reconciler import Reconciler
+from metrics_storage.controller.site import Site
+from metrics_storage.controller.subject import Subject
 from metrics_storage.engine.archives.archiver import Archiver
 from metrics_storage.engine.archives.local_vault import LocalDraft
 from metrics_storage.engine.volume import epochs
@@ -24,6 +28,8 @@ from tests.faults.mutants.mutant import Mutant, mutant
 _CONNECTION: Final = "tests/unit/fleet/test_connection.py::"
 _ADMISSION: Final = "tests/unit/fleet/test_admission.py::"
 _STREAMS: Final = "tests/unit/fleet/test_vault_streams.py::"
+_ARCHIVES: Final = "tests/unit/fleet/test_remote_archives.py::"
+_SITES: Final = "tests/unit/fleet/test_sites.py::"
 _CALLS: Final = "tests/unit/fleet/test_calls.py::"
 
 
@@ -44,6 +50,18 @@ def _any_session(_real: object, agents: Agents, _session: str) -> Agent | None:
 
 def _whoever_it_says(_real: object, _agent: Agent, uid: str) -> Identity | None:
     return Identity("runners", "runner-0", Uid(uid)) if Uid.parse(uid) else None
+
+
+async def _every_node_may(*_: object) -> bool:
+    return True
+
+
+def _by_the_status_alone(_real: object, sites: FleetSites, _uid: Uid, placed: Uid | None) -> Site | None:
+    return sites._site(placed) if placed else None
+
+
+async def _without_a_word(_real: object, reconciler: Reconciler, subject: Subject) -> Site:
+    return reconciler._site_of(subject) or await reconciler._sites.choose(subject.identity.uid, {})
 
 
 def _only_read(_real: object, archives: Archiver, identity: Identity, archive: Archive, progress: Any) -> None:
@@ -99,10 +117,20 @@ CHANNEL: Final[dict[str, Mutant]] = {
         _STREAMS + "test_the_next_archive_of_a_runner_waits_for_the_end_of_the_one_before",
     ),
     "a manifest says whose archive it is": mutant(
-        left_out(LocalDraft._require_own), _STREAMS + "test_a_node_cannot_say_that_another_one_had_the_directory"
+        left_out(LocalDraft._require_own), _ARCHIVES + "test_a_node_cannot_say_that_another_one_had_the_directory"
     ),
     "a node takes the digests that it is told": mutant(
-        Change(Archiver.check, _only_read), _STREAMS + "test_a_node_removes_nothing_on_digests_that_it_did_not_compute"
+        Change(Archiver.check, _only_read), _ARCHIVES + "test_a_node_removes_nothing_on_digests_that_it_did_not_compute"
+    ),
+    "a node that takes nothing new gets directories": mutant(
+        Change(FleetSites._may_take, _every_node_may), _SITES + "test_a_node_that_will_not_do_gets_nothing"
+    ),
+    "a place that a status lost is chosen anew": mutant(
+        Change(FleetSites.find, _by_the_status_alone),
+        _SITES + "test_a_place_that_the_status_lost_is_found_in_the_journals",
+    ),
+    "a directory is made before the status names its place": mutant(
+        Change(Reconciler._place, _without_a_word), _SITES + "test_the_place_is_in_the_status_before_anything_is_made"
     ),
     "who waits is not told that the connection ended": mutant(
         left_out(Agent.end), _CALLS + "test_a_step_whose_answer_is_lost_is_repeated_and_done_once"
