@@ -17,7 +17,7 @@ from tools.cluster.nodes.commands import obstacle
 from tools.cluster.plugin import choice_of, starting, tell, wish_of
 from tools.cluster.session import open_cluster
 from tools.image import BuiltImage, ensure_image
-from tools.installation.deployment import USER, Operator
+from tools.installation.deployment import AGENT_USER, USER, Operator
 from tools.installation.runners import Runners
 from tools.waiting import eventually
 
@@ -32,6 +32,7 @@ _ORDER = (
     "test_reboot",
     "test_volumes",
     "test_rights",
+    "test_agents",
 )
 """Modules by the cost of what they change; those on other overlays, which install anew, come last."""
 
@@ -91,7 +92,7 @@ def cluster(request: pytest.FixtureRequest, image: BuiltImage, audit_log: AuditL
     """A cluster with one node and the image on it, and a default class whose volumes can be mounted by path."""
     choice = choice_of(request.config)
     policy = audit_log.path.with_name("policy.json")
-    write_policy(policy, USER)
+    write_policy(policy, USER, AGENT_USER)
     flags = Flags(apiserver={"audit-policy-file": str(policy), "audit-log-path": str(audit_log.path)})
     started = time.monotonic()
     with contextlib.ExitStack() as stack:

@@ -20,9 +20,9 @@ class Right:
     namespace: str = ""
 
 
-def write_policy(path: Path, user: str) -> None:
-    """An audit policy that records what a user asked for once it is answered, without bodies."""
-    rules = [{"level": "Metadata", "users": [user]}, {"level": "None"}]
+def write_policy(path: Path, *users: str) -> None:
+    """An audit policy that records what users asked for once it is answered, without bodies."""
+    rules = [{"level": "Metadata", "users": users}, {"level": "None"}]
     policy = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": rules}
     path.write_text(json.dumps(policy))
 

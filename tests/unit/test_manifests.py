@@ -36,7 +36,7 @@ def test_every_folder_of_manifests_that_can_be_applied_is_tested() -> None:
     folders = {path.parent.relative_to(MANIFESTS) for path in MANIFESTS.rglob("kustomization.yaml")}
 
     assert sorted(map(str, folders)) == sorted(
-        [*RENDERED, "components/namespaced", "components/user-roles", "policies"]
+        [*RENDERED, "overlays/agents", "components/namespaced", "components/user-roles", "policies"]
     )
 
 
@@ -116,7 +116,7 @@ def test_no_image_is_called_by_a_moving_tag_or_a_registry() -> None:
         for match in re.finditer(r"^\s*(?:- )?image: *(\S+)", path.read_text(), re.MULTILINE)
     ]
 
-    assert sorted(images) == ["busybox:1.36", "metrics-storage-operator"]
+    assert sorted(images) == ["busybox:1.36", "metrics-storage-operator", "metrics-storage-operator"]
 
 
 @pytest.mark.parametrize("folder", RENDERED)

@@ -14,6 +14,7 @@ from tools.waiting import eventually
 
 NAMESPACE: Final = "metrics-storage"
 USER: Final = f"system:serviceaccount:{NAMESPACE}:metrics-storage-operator"
+AGENT_USER: Final = f"system:serviceaccount:{NAMESPACE}:metrics-storage-agent"
 DEPLOYMENT: Final = "deployment/metrics-storage-operator"
 STORAGE: Final = "/var/lib/metrics-storage/storage"
 QUARANTINE: Final = "/var/lib/metrics-storage/quarantine"
