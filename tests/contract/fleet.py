@@ -77,6 +77,7 @@ class Controller:
 
     async def __aenter__(self) -> "Controller":
         self.quarantine = Volume(_made(self.root / "quarantine"), Role.QUARANTINE, initialise=True)
+        self.local = LocalVault(self.quarantine)
         self.vault = VaultStreams(self.agents, self.vault_for)
         admission = Admission(self.bindings, every_node_exists)
         self.server = FleetServer(self.agents, self.epoch, authenticate, admission, self.vault)
@@ -90,7 +91,7 @@ class Controller:
 
     def vault_for(self, pod: AgentPod) -> LocalVault:
         """The vault for what a node archives."""
-        return LocalVault(self.quarantine, Origin("test", pod.node))
+        return self.local.of(Origin("test", pod.node))
 
 
 def _made(path: Path) -> Path:

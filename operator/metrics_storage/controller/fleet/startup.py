@@ -57,9 +57,10 @@ async def open_vault(
     await authority.publish(api, settings.operator_namespace, certificate.certificate)
     epoch = await asyncio.to_thread(Epochs(quarantine).take)
     bindings = await asyncio.to_thread(Bindings, quarantine)
+    vault = await asyncio.to_thread(LocalVault, quarantine)
 
     def vault_for(pod: AgentPod) -> LocalVault:
-        return LocalVault(quarantine, Origin(settings.cluster, pod.node))
+        return vault.of(Origin(settings.cluster, pod.node))
 
     agents = Agents()
     streams = VaultStreams(agents, vault_for)

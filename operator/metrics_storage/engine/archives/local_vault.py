@@ -5,6 +5,7 @@ evidence: it is thrown away and written anew.
 """
 
 import contextlib
+import copy
 import hashlib
 import os
 from collections.abc import Iterator
@@ -77,9 +78,20 @@ class LocalVault:
     """The quarantine volume that this process has mounted; `origin` is that of the directories it archives."""
 
     def __init__(self, volume: Volume, origin: Origin = Origin()) -> None:  # noqa: B008 - it is immutable
-        """Nothing is touched yet; every method checks the volume first."""
+        """Flushes what a predecessor left in the page cache, before anything is built upon it.
+
+        Raises:
+            VolumeError: the volume is not there any more as it was opened.
+        """
+        volume.check()
         self._volume = volume
         self._origin = origin
+
+    def of(self, origin: Origin) -> "LocalVault":
+        """The same vault for directories of another origin."""
+        other = copy.copy(self)
+        other._origin = origin
+        return other
 
     def recover(self, identity: Identity) -> int:
         with self._errors(identity):
