@@ -46,7 +46,7 @@ def mount(name: str) -> Path:
     return Path(path)
 
 
-def test_an_agent_has_the_rights_of_the_operators_container_and_no_token_for_the_api_server() -> None:
+def test_an_agent_has_the_operators_capabilities_and_no_token_for_the_api_server() -> None:
     spec = agents()
     assert spec["securityContext"] == pod_spec("base")["securityContext"]
     assert spec["containers"][0]["securityContext"] == container("base")["securityContext"]
