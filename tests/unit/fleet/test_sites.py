@@ -52,6 +52,16 @@ class Fleet:
             NODE_OBJECTS, {"metadata": {"name": pod.node, "uid": pod.node_uid, "labels": labels}, "spec": spec}
         )
 
+    def answer_slowly(self) -> None:
+        """Have others go on while the API server answers."""
+        get = self.api.get
+
+        async def slow(*args: Any) -> Any:
+            await asyncio.sleep(0.01)
+            return await get(*args)
+
+        self.api.get = slow  # type: ignore[method-assign, assignment]
+
     def directory(self, number: int, body: dict[str, Any]) -> Path:
         """Where the directory of a MetricsStorage would be on a node."""
         metadata = body["metadata"]
@@ -86,8 +96,8 @@ def test_directories_go_where_the_fewest_are_and_the_status_names_the_node(tmp_p
     async def rule() -> None:
         async with fleet(tmp_path) as made:
             bodies = [made.apply(number) for number in range(6)]
-            for body in bodies:
-                await made.reconciler.reconcile(body)
+            made.answer_slowly()
+            await asyncio.gather(*(made.reconciler.reconcile(body) for body in bodies))
             for number in (0, 1):
                 there = [body for body in bodies if body["status"]["nodeName"] == f"node-{number}"]
                 assert len(there) == 3

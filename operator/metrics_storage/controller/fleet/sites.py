@@ -49,8 +49,16 @@ class FleetSites:
     async def choose(self, uid: Uid, node_selector: Mapping[str, str]) -> Site:
         """The connected agent with the fewest storages; free bytes decide between equals."""
         for agent in sorted(self._agents, key=_preference):
-            if _has_labels(agent.pod.labels, node_selector) and await self._may_take(agent, node_selector):
-                agent.uids.add(uid)
+            if not _has_labels(agent.pod.labels, node_selector):
+                continue
+            agent.uids.add(uid)  # At once: others choose while the API server is asked.
+            may_take = False
+            try:
+                may_take = await self._may_take(agent, node_selector)
+            finally:
+                if not may_take:
+                    agent.uids.discard(uid)
+            if may_take:
                 return self._site(agent.volume_id)
         wanted = ", ".join(f"{name}={value}" for name, value in node_selector.items())
         raise NodeUnavailableError(
