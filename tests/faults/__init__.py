@@ -10,7 +10,7 @@ was found:
 | `attacks` | `crash` | what the world does besides: replaced directories, forged archives, swapped volumes |
 | `power` | `crash` | power cuts on ext4 and XFS |
 | `hostile` | `hostile` | directories that attack whoever walks them, and volumes that go away |
-| `channel` | `channel` | messages between an agent and its controller lost, last, twice, overtaken; wires cut |
+| `channel` | `channel` | messages to and from an agent lost, last, twice, overtaken; a side ended at one; wires cut |
 | `mutants` | `mutants` | engines that are broken on purpose, each of which the above must notice |
 
 In `crash`, `driver` alone imports the engine: it lives one of the `lives` in a process of its own. `seccomp`, `calls`

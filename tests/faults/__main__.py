@@ -35,8 +35,9 @@ _PARTS: Final = ("kill", "errors", "attacks", "power", "hostile", "channel", "mu
 _LONG: Final = "second life"
 """Two quarantines, one after the other; quick mode tries every third point of it."""
 
+_ENDS: Final = 4
 _BYTES: Final = 32
-"""Quick mode cuts the wire at every so manieth byte."""
+"""Quick mode ends a side at every so manieth message, and cuts the wire at every so manieth byte."""
 
 _SHOWN: Final = 20
 """Violations that are printed at the end."""
@@ -120,12 +121,12 @@ class Proof:
         part.run("full" if self._full else "quick", self.tally, jobs=self._jobs)
 
     def channel(self) -> None:
-        """Messages lost, last, twice and overtaken, and wires cut, between an agent and its controller."""
+        """Messages lost, last, twice and overtaken, sides that end, and wires cut, between agent and controller."""
         prepare = partial(channel_tries.prepare, self._root)
         with workers.Worker(prepare) as worker:
             counted = worker.submit(channel_tries.count).result()
         print(f"  a life has {', '.join(f'{number:,} {what}' for what, number in sorted(counted.items()))}", flush=True)
-        points = list(channel_tries.points(counted, every=1 if self._full else _BYTES))
+        points = list(channel_tries.points(counted, *((1, 1) if self._full else (_BYTES, _ENDS))))
         found = workers.in_parallel("channel", channel_tries.try_point, points, self._jobs, prepare)
         for point, broken in found:
             self._add(point.kind, broken)

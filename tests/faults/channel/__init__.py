@@ -1,4 +1,5 @@
-"""Connections between an agent and its controller that are cut, and messages that come twice, late or out of order."""
+"""Connections between an agent and its controller that are cut, messages that come twice, late or out of order, and the
+end of either side at any of them."""
 
 import os
 

@@ -27,7 +27,7 @@ _LATE: Final = 0.05
 
 
 class Fate(StrEnum):
-    """What becomes of a message, and of its connection."""
+    """What becomes of a message, of its connection, or of who waits for it."""
 
     LOST = "lost"
     """The connection ends before it, so that it never arrives."""
@@ -36,6 +36,13 @@ class Fate(StrEnum):
     TWICE = "twice"
     OVERTAKEN = "overtaken"
     """What follows arrives first."""
+    AGENT_KILLED = "where the agent is killed"
+    """It never arrives, and another agent goes on."""
+    CONTROLLER_REPLACED = "where the controller is replaced"
+    """It never arrives, and another controller goes on."""
+
+
+ENDS: Final = {Fate.AGENT_KILLED, Fate.CONTROLLER_REPLACED}
 
 
 UP: Final = "up"
@@ -61,8 +68,11 @@ class Relay:
     controller: int
     place: Place | None = None
     fate: Fate = Fate.LOST
+    end: Callable[[], Awaitable[None]] | None = None
+    """Ends the agent or the controller, as the fate says, and has another one begin."""
     counted: Counter[str] = field(default_factory=Counter)
     port: int = 0
+    _begins_anew: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> "Relay":
         self._ending = asyncio.Event()
@@ -75,6 +85,8 @@ class Relay:
     async def __aexit__(self, *_: object) -> None:
         self._ending.set()
         await self._server.stop(5)
+        if self._begins_anew is not None:
+            await self._begins_anew
 
     async def _connect(self, requests: AsyncIterator[pb.FromAgent], context: Context) -> None:
         metadata = tuple(context.invocation_metadata() or ())
@@ -124,6 +136,12 @@ class Relay:
             return True
         match self.fate:
             case Fate.LOST:
+                return False
+            case Fate.AGENT_KILLED | Fate.CONTROLLER_REPLACED:
+                if self.end is not None:
+                    # A task of its own: with whoever ends, this connection ends, and what relays it.
+                    self._begins_anew = asyncio.ensure_future(self.end())
+                    await asyncio.shield(self._begins_anew)
                 return False
             case Fate.LAST:
                 await write(message)

@@ -5,18 +5,20 @@ import itertools
 import logging
 import os
 import shutil
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from metrics_storage.controller.fleet.agents import Agents
 from metrics_storage.controller.fleet.remote_engine import RemoteEngine
 from metrics_storage.errors import MetricsStorageError, NodeUnavailableError
 from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.spec import StorageSpec
 from tests.contract.fleet import Controller, Node, node
-from tests.faults.channel.relay import DOWN, FROM_VAULT, TO_VAULT, UP, Fate, Place, Relay, Wire
+from tests.faults.channel.relay import DOWN, ENDS, FROM_VAULT, TO_VAULT, UP, Fate, Place, Relay, Wire
 from tests.faults.crash.checker import judge
 from tests.faults.crash.history import History, Subject, Violation
 from tests.faults.crash.lives import MODE, NAME, NAMESPACE, OWNER, UIDS
@@ -45,6 +47,8 @@ class Point:
     @property
     def kind(self) -> str:
         """What is counted."""
+        if self.fate in ENDS:
+            return f"messages {self.fate}"
         return f"messages that are {self.fate}" if self.fate else "wires cut"
 
     def __str__(self) -> str:
@@ -69,11 +73,12 @@ def count(_: object = None) -> dict[str, int]:
     return counted
 
 
-def points(counted: dict[str, int], every: int) -> Iterator[Point]:
-    """Every message with every fate, and every so manieth byte."""
+def points(counted: dict[str, int], every: int, every_end: int = 1) -> Iterator[Point]:
+    """Every message with every fate, or each so manieth where a side ends, and every so manieth byte."""
     for direction in (UP, DOWN, TO_VAULT, FROM_VAULT):
         for number, fate in itertools.product(range(counted[f"messages {direction}"]), Fate):
-            yield Point(Place(direction, number), fate)
+            if fate not in ENDS or number % every_end == 0:
+                yield Point(Place(direction, number), fate)
     for direction in (UP, DOWN):
         for number in range(0, counted[f"bytes {direction}"], every):
             yield Point(Place(direction, number))
@@ -101,15 +106,26 @@ def _run(point: Point | None, look: Callable[[Relay, Wire], None]) -> list[str]:
 async def _live(root: Path, point: Point | None, look: Callable[[Relay, Wire], None]) -> list[str]:
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        here = await enter(node(root))
-        controller = await enter(Controller(root))
+        controllers = await enter(_Controllers(root))
+        controller = controllers.now
         message = point is not None and point.fate is not None
         relay = await enter(
             Relay(controller.port, point.place if point and message else None, (point and point.fate) or Fate.LOST)
         )
         wire = await enter(Wire(relay.port, point.place if point and not message else None).laid())
-        await enter(_dialling(here, wire.port))
-        life = _Life(here, controller)
+        if point and point.fate is Fate.AGENT_KILLED:
+            killed = await enter(_KilledAgent(root, wire.port))
+            relay.end, volume_id = killed.begin_anew, killed.volume_id
+        else:
+            here = await enter(node(root))
+            await enter(_dialling(here, wire.port))
+            volume_id = here.volume_id
+
+            async def replace() -> None:
+                relay.controller = await controllers.replace()
+
+            relay.end = replace
+        life = _Life(root, volume_id, controller.agents)
         try:
             async with asyncio.timeout(_TIMEOUT):
                 await life.live()
@@ -130,16 +146,72 @@ async def _dialling(here: Node, port: int) -> AsyncIterator[None]:
         await asyncio.gather(running, return_exceptions=True)
 
 
+class _Controllers:
+    """A controller, and whichever replaces it, on the same vault."""
+
+    def __init__(self, root: Path) -> None:
+        self.now = Controller(root)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> "_Controllers":
+        await self._stack.enter_async_context(self.now)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def replace(self) -> int:
+        """End it without waiting for what it does, and begin another one; returns the port of that one."""
+        before = self.now
+        before.agents.end("the controller was replaced")
+        self.now = Controller(before.root, epoch=before.epoch + 1, agents=before.agents, bindings=before.bindings)
+        await self._stack.enter_async_context(self.now)
+        return self.now.port
+
+
+class _KilledAgent:
+    """An agent in a process of its own, which can be killed."""
+
+    def __init__(self, root: Path, port: int) -> None:
+        self._command = (sys.executable, "-m", "tests.faults.channel.agent", str(root), str(port))
+        self._process: asyncio.subprocess.Process | None = None
+        self.volume_id = Uid(UIDS[0])
+
+    async def __aenter__(self) -> "_KilledAgent":
+        await self._begin()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._kill()
+
+    async def begin_anew(self) -> None:
+        """Kill it, and begin another one on its volume."""
+        await self._kill()
+        await self._begin()
+
+    async def _begin(self) -> None:
+        # Without a function that runs before exec: it would be called where gRPC has lost its threads.
+        pipe = asyncio.subprocess.PIPE
+        self._process = await asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe)
+        assert self._process.stdout is not None
+        self.volume_id = Uid((await self._process.stdout.readline()).decode().strip())
+
+    async def _kill(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+
 class _Life:
     """A controller's steps, each again and again until it is done, and the judgement after each."""
 
-    def __init__(self, here: Node, controller: Controller) -> None:
+    def __init__(self, root: Path, volume_id: Uid, agents: Agents) -> None:
         self.found: list[Violation] = []
-        self._engine = RemoteEngine(controller.agents, here.volume_id)
+        self._engine = RemoteEngine(agents, volume_id)
         self._subject = Subject(NAMESPACE, NAME, UIDS[0], OWNER, MODE)
-        self._history = History(here.root / "storage", here.root / "quarantine", [self._subject])
-        self._here = here
-        self._live = here.root / "storage" / _IDENTITY.relative_path
+        self._history = History(root / "storage", root / "quarantine", [self._subject])
+        self._root = root
+        self._live = root / "storage" / _IDENTITY.relative_path
 
     async def live(self) -> None:
         engine, subject = self._engine, self._subject
@@ -157,7 +229,7 @@ class _Life:
         self._judge()
         if len(self._history.committed) != 4:
             self.found.append(Violation("P9", f"made {sorted(self._history.committed)}, not two archives"))
-        if left := list((self._here.root / "quarantine" / ".metrics-storage" / "incoming").iterdir()):
+        if left := list((self._root / "quarantine" / ".metrics-storage" / "incoming").iterdir()):
             self.found.append(Violation("P9", f"left {left} behind"))
         await self._do("forget", lambda: engine.forget(_IDENTITY.uid))
         if await self._again(lambda: engine.find(_IDENTITY.uid)) is not None:

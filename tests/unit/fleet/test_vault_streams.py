@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,6 +105,30 @@ def test_archives_of_what_the_node_is_not_asked_for_are_out_of_reach(tmp_path: P
             stream = intruder.stream()
             await stream.write(pb.ToVault(open=pb.Open(session=intruder.agents[1].session, uid=uid)))
             assert await code_of(stream) is grpc.StatusCode.PERMISSION_DENIED
+
+    run(rule())
+
+
+def test_a_node_that_goes_on_with_nothing_has_a_few_streams_and_no_more(tmp_path: Path) -> None:
+    many = [Identity("runners", f"runner-{number}", Uid.new()) for number in range(6)]
+
+    async def rule() -> None:
+        async with intruding(tmp_path) as intruder, AsyncExitStack() as stack:
+            for identity in many:
+                stack.enter_context(intruder.agents[1].archiving(identity))
+            streams = [await intruder.opened(identity=identity) for identity in many]
+            for stream in streams:
+                await stream.write(BEGIN)
+            node = intruder.controller.vault._share(NODES[1].node)
+            await eventually(lambda: len(node._waiters or ()) == 2, "two wait")
+            assert len(intruder.files()) == 8
+            other = await intruder.opened(intruder.agents[0], RUNNER)
+            await other.write(BEGIN)
+            assert isinstance(await other.read(), pb.FromVault)
+            for stream in streams[:2]:
+                stream.cancel()
+            for stream in streams[2:]:
+                assert isinstance(await stream.read(), pb.FromVault)
 
     run(rule())
 

@@ -33,6 +33,9 @@ _Conversation = Conversation[pb.FromVault, pb.ToVault]
 _STREAMS: Final = 64
 """Archives written at a time, of all nodes; each has a few messages in memory, and a thread."""
 
+_STREAMS_OF_A_NODE: Final = 4
+"""Of which one node may have so many: one that does not go on with what it began holds up nobody else."""
+
 
 class VaultStreams:
     """Serves agents' streams, each in a thread of its own."""
@@ -45,6 +48,7 @@ class VaultStreams:
         self._writers = ThreadPoolExecutor(_STREAMS, thread_name_prefix="vault")
         # Of their own: who writes an archive may have to read an earlier one meanwhile.
         self._readers = ThreadPoolExecutor(_STREAMS, thread_name_prefix="vault-read")
+        self._nodes: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._locks: WeakValueDictionary[Uid, asyncio.Lock] = WeakValueDictionary()
         self._serving: set[asyncio.Task[None]] = set()
 
@@ -106,7 +110,8 @@ class VaultStreams:
                     async with self._lock(identity.uid):
                         await _run(self._readers, lambda: _recover(vault, identity, conversation))
                 case "begin":
-                    async with self._lock(identity.uid), self._queue.slot(agent.pod.node):
+                    node = agent.pod.node
+                    async with self._lock(identity.uid), self._share(node), self._queue.slot(node):
                         await _run(self._writers, lambda: _take_in(vault, identity, message.begin.room, conversation))
                 case "fetch":
                     await _run(self._readers, lambda: _fetch(vault, identity, message.fetch, conversation))
@@ -120,6 +125,9 @@ class VaultStreams:
             if not isinstance(exc, MetricsStorageError | OSError):
                 _log.exception("an archive of %s failed unexpectedly", identity)
             await _tell(conversation, exc)
+
+    def _share(self, node: str) -> asyncio.Semaphore:
+        return self._nodes.setdefault(node, asyncio.Semaphore(_STREAMS_OF_A_NODE))
 
     def _lock(self, uid: Uid) -> asyncio.Lock:
         return self._locks.setdefault(uid, asyncio.Lock())
