@@ -1,8 +1,8 @@
 """What an archiver relies on in a vault, wherever it is: on a volume of this machine, or behind a connection."""
 
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +33,19 @@ class Site:
         committed = self.volume.glob(f"{RUNNER.namespace}/*")
         unfinished = (self.volume / ".metrics-storage" / "incoming").iterdir()
         return sorted(path.name for path in (*committed, *unfinished) if path.is_file())
+
+
+@contextmanager
+def opened_source(root: Path) -> Iterator[int]:
+    """A directory below `root` with a file in it."""
+    source = root / "source"
+    source.mkdir()
+    (source / "metrics.json").write_text("{")
+    fd = os.open(source, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 Connect = Callable[[], AbstractContextManager[Site]]

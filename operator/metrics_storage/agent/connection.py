@@ -94,9 +94,10 @@ class Connection:
             grpc.aio.AioRpcError, OSError: it cannot be reached.
         """
         async with self._dial() as channel:
-            stream = _opened(channel, self._token)
+            # First, because the controller waits ten seconds for it once the stream is open.
             hello = await self._calls.known()
             hello.volume_id = self._volume_id
+            stream = _opened(channel, self._token)
             welcome = await _greet(stream, hello)
             await self._calls.accept(welcome.epoch)
             self.connected = True

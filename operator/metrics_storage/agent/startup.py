@@ -5,6 +5,7 @@ import logging
 import signal
 import time
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,14 +20,12 @@ from metrics_storage.agent.vault import RemoteVault
 from metrics_storage.channel.protocol import KEEPALIVE, SERVER_NAME
 from metrics_storage.engine.host import LocalEngine
 from metrics_storage.engine.lifecycle.engine import StorageEngine
+from metrics_storage.engine.volume.attendance import lock_when_free, lost_volume
 from metrics_storage.engine.volume.epochs import Epochs
 from metrics_storage.engine.volume.volume import Role, Volume, has_marker
-from metrics_storage.errors import SettingsError, VolumeError, VolumeLockedError, VolumeLostError
+from metrics_storage.errors import SettingsError
 from metrics_storage.logs import LogFormat
 
-_log = logging.getLogger(__name__)
-
-_LOCK_RETRY: Final = 2.0
 _TURN: Final = 1.0
 
 
@@ -41,6 +40,7 @@ async def run(settings: AgentSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         if running is not None:
             asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+    dial, token = partial(_dial, settings), partial(_token, settings.token_file)
     async with AsyncExitStack() as stack:
         health = AgentHealth()
         _serve_health(stack, health, settings)
@@ -49,17 +49,17 @@ async def run(settings: AgentSettings) -> None:
         new = not has_marker(settings.storage_root)
         if new:
             health.waiting_for = "whether the empty directory of this node may become its storage volume"
-            await wait_for_permission(lambda: _dial(settings), lambda: _token(settings.token_file))
+            await wait_for_permission(dial, token)
         storage = stack.enter_context(Volume(settings.storage_root, Role.STORAGE, initialise=new))
-        await _lock(storage, health)
+        await lock_when_free(storage, health)
         storage.probe()
-        health.lost_volume = lambda: _lost(storage)
+        health.lost_volume = partial(lost_volume, storage)
         vault = RemoteVault()
         disk = StorageEngine(storage, vault)
         engine = LocalEngine(disk, workers=settings.workers, archive_workers=settings.archive_workers)
         stack.callback(engine.close)
         calls = Calls(engine, Epochs(storage))
-        connection = Connection(calls, vault, storage.id, lambda: _dial(settings), lambda: _token(settings.token_file))
+        connection = Connection(calls, vault, storage.id, dial, token)
         health.waiting_for, health.connected = None, lambda: connection.connected
         await connection.run()
 
@@ -76,30 +76,6 @@ async def _turn(health: AgentHealth) -> None:
     while True:
         health.turned_at = time.monotonic()
         await asyncio.sleep(_TURN)
-
-
-async def _lock(storage: Volume, health: AgentHealth) -> None:
-    """Wait until no other process works on the volume, and say so meanwhile."""
-    while True:
-        try:
-            storage.lock()
-        except VolumeLockedError as exc:
-            if health.waiting_for != str(exc):
-                _log.warning("%s; waiting until it ends", exc)
-            health.waiting_for = str(exc)
-            await asyncio.sleep(_LOCK_RETRY)
-        else:
-            return
-
-
-def _lost(storage: Volume) -> str | None:
-    try:
-        storage.require_present()
-    except VolumeLostError as exc:
-        return str(exc)
-    except VolumeError:
-        pass  # Whatever else is wrong with it, a new container would not mend.
-    return None
 
 
 def _dial(settings: AgentSettings) -> grpc.aio.Channel:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import grpc
@@ -102,8 +102,8 @@ class RemoteDraft:
         self.origin = Origin(begun.cluster, begun.node)
         self._conversation = conversation
         self._files = (
-            _Outgoing(conversation, lambda data: pb.Content(archive=data)),
-            _Outgoing(conversation, lambda data: pb.Content(manifest=data)),
+            _Outgoing(conversation, "archive"),
+            _Outgoing(conversation, "manifest"),
         )
         for file in self._files:
             stack.callback(file.close)
@@ -141,18 +141,14 @@ class _Stream:
     async def send(self, message: pb.ToVault) -> None:
         if self._stream is None:
             self._stream = vault_on(self._channel)
-        try:
+        with _ends_told():
             await self._stream.write(message)
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as exc:
-            raise NodeUnavailableError(f"the stream to the vault ended: {described(exc)}") from exc
 
     async def receive(self) -> pb.FromVault | None:
         if self._stream is None:
             return None
-        try:
+        with _ends_told():
             message = await self._stream.read()
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as exc:
-            raise NodeUnavailableError(f"the stream to the vault ended: {described(exc)}") from exc
         return message if isinstance(message, pb.FromVault) else None
 
     def cancel(self) -> None:
@@ -160,12 +156,20 @@ class _Stream:
             self._stream.cancel()
 
 
+@contextlib.contextmanager
+def _ends_told() -> Iterator[None]:
+    try:
+        yield
+    except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as exc:
+        raise NodeUnavailableError(f"the stream to the vault ended: {described(exc)}") from exc
+
+
 class _Outgoing:
     """A socket whose bytes are sent as content of one of an archive's files."""
 
-    def __init__(self, conversation: _Conversation, content: Callable[[bytes], pb.Content]) -> None:
+    def __init__(self, conversation: _Conversation, kind: str) -> None:
         self._conversation = conversation
-        self._content = content
+        self._kind = kind
         ours, self._theirs = socket.socketpair()
         self.fd = self._theirs.fileno()
         self._sending = conversation.start(self._send(ours))
@@ -183,7 +187,7 @@ class _Outgoing:
         reader, writer = await asyncio.open_connection(sock=ours, limit=PIECE)
         try:
             while data := await reader.read(PIECE):
-                await self._conversation.send(pb.ToVault(content=self._content(data)))
+                await self._conversation.send(pb.ToVault(content=pb.Content(**{self._kind: data})))
         finally:
             writer.close()  # Who still writes is told.
 
@@ -242,8 +246,7 @@ def _checked(message: pb.FromVault | None, *outcomes: str) -> pb.FromVault:
 
 def _refusal(conversation: _Conversation) -> Exception:
     """Why the vault does not take any more of what is sent."""
-    try:
-        _checked(conversation.hear())
-    except Exception as exc:
-        return exc
-    return NodeUnavailableError("the vault does not take any more")
+    message = conversation.hear()
+    if message is not None and message.WhichOneof("message") == "failure":
+        return read_failure(message.failure)
+    return NodeUnavailableError("the vault does not take any more of what is sent")

@@ -1,11 +1,13 @@
 """The methods of the channel as gRPC wants them, on the side that dials and on the side that serves."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import grpc
 
 from metrics_storage.channel import channel_pb2 as pb
+from metrics_storage.channel.protocol import HELLO_TIMEOUT
 
 Connect = grpc.aio.StreamStreamMultiCallable[pb.FromAgent, pb.ToAgent]
 Stream = grpc.aio.StreamStreamCall[pb.FromAgent, pb.ToAgent]
@@ -13,6 +15,8 @@ Context = grpc.aio.ServicerContext[pb.FromAgent, pb.ToAgent]
 
 VaultStream = grpc.aio.StreamStreamCall[pb.ToVault, pb.FromVault]
 VaultContext = grpc.aio.ServicerContext[pb.ToVault, pb.FromVault]
+
+_Message = TypeVar("_Message")
 
 _SERVICE: Final = "metricsstorage.channel.v1.Controller"
 _CONNECT: Final = "Connect"
@@ -33,6 +37,15 @@ def vault_on(channel: grpc.aio.Channel) -> VaultStream:
         f"/{_SERVICE}/{_VAULT}", pb.ToVault.SerializeToString, pb.FromVault.FromString
     )
     return vault()
+
+
+async def first_of(messages: AsyncIterator[_Message]) -> _Message | None:
+    """The first message of a stream, None where there is none in time."""
+    try:
+        async with asyncio.timeout(HELLO_TIMEOUT):
+            return await anext(messages, None)
+    except TimeoutError:
+        return None
 
 
 def described(error: Exception) -> str:

@@ -1,31 +1,19 @@
 """`metrics-storage agent`: the engine on the storage volume of one node."""
 
-import asyncio
-import contextlib
-import logging
-from dataclasses import MISSING, fields
 from typing import Any, Final
 
 import click
 
 from metrics_storage.agent.settings import AgentSettings
-from metrics_storage.cli.command import Command, Decorator, variable
-from metrics_storage.cli.options import setting
+from metrics_storage.cli.command import Command
+from metrics_storage.cli.process import flags_of, needing, run_until_asked
 from metrics_storage.cli.values import Checked, Choice, absolute, address, number
-from metrics_storage.cli.written import written
-from metrics_storage.errors import MetricsStorageError
 from metrics_storage.logs import LogFormat
 
-_DEFAULTS: Final = {field.name: field.default for field in fields(AgentSettings)}
 _EXTRA: Final = ("grpc", "google", "pythonjsonlogger")
 """Packages that only agents and their controller need."""
 
-
-def _flag(name: str, metavar: str, kind: click.ParamType[Any], text: str) -> Decorator:
-    """A flag whose name and default are those of a field of `AgentSettings`."""
-    default = _DEFAULTS[name.replace("-", "_")]
-    attributes = {"required": True} if default is MISSING else {"default": default, "written": written(default)}
-    return setting(f"--{name}", metavar=metavar, type=kind, envvar=variable(name), help=text, **attributes)
+_flag = flags_of(AgentSettings)
 
 
 @click.command(
@@ -51,21 +39,8 @@ def agent(**values: Any) -> int:
     Every flag is an environment variable too: --storage-root is METRICS_STORAGE_STORAGE_ROOT, and so on; the flag wins.
     """
     settings = AgentSettings(**values)
-    try:
+    with needing("agent", _EXTRA, "agents"):
         from metrics_storage.agent import startup  # noqa: PLC0415
-    except ModuleNotFoundError as exc:
-        if (exc.name or "").partition(".")[0] not in _EXTRA:
-            raise
-        raise MetricsStorageError(
-            f"agent needs {exc.name}, which is not installed: pip install 'metrics-storage-operator[agents]'"
-        ) from exc
 
     startup.configure_logging(settings.log_format)
-    try:
-        with contextlib.suppress(asyncio.CancelledError):
-            asyncio.run(startup.run(settings))
-    except OSError:
-        # Nobody foresaw it: the log has to tell where it came from.
-        logging.getLogger(__name__).exception("the agent ends")
-        return 1
-    return 0
+    return run_until_asked(startup.run(settings), "agent")

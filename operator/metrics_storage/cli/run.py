@@ -1,40 +1,22 @@
 """`run`: the operator, until SIGTERM. Every flag is an environment variable too, and the flag wins."""
 
-import asyncio
-import contextlib
-import logging
 from collections.abc import Sequence
-from dataclasses import MISSING, fields
 from typing import Any, Final
 
 import click
 
-from metrics_storage.cli.command import Command, Decorator, variable
+from metrics_storage.cli.command import Command, variable
 from metrics_storage.cli.options import setting
+from metrics_storage.cli.process import flags_of, needing, run_until_asked
 from metrics_storage.cli.values import Checked, Choice, absolute, address, kubernetes_name, number
-from metrics_storage.cli.written import written
 from metrics_storage.controller.settings import Settings
-from metrics_storage.errors import MetricsStorageError
 from metrics_storage.logs import LogFormat
 
-_DEFAULTS: Final = {field.name: field.default for field in fields(Settings)}
 _EXTRA: Final = ("kopf", "aiohttp", "kubernetes", "urllib3", "grpc", "google", "cryptography")
 """Packages that only the operator needs."""
 
-
-_UNLESS_AGENTS: Final = ("storage_root", "volume_source")
-"""Fields that are needed where the operator has a storage volume itself."""
-
-
-def _flag(name: str, metavar: str, kind: click.ParamType[Any], text: str) -> Decorator:
-    """A flag whose name and default are those of a field of `Settings`."""
-    field = name.replace("-", "_")
-    default = _DEFAULTS[field]
-    if default is MISSING or field in _UNLESS_AGENTS:
-        attributes: dict[str, Any] = {"required": True, "unless": "agents" if field in _UNLESS_AGENTS else ""}
-    else:
-        attributes = {"default": default, "written": written(default)}
-    return setting(f"--{name}", metavar=metavar, type=kind, envvar=variable(name), help=text, **attributes)
+# A storage volume of its own is what the operator has where it has no agents.
+_flag = flags_of(Settings, needed_unless="agents", needed=("storage_root", "volume_source"))
 
 
 def _split(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
@@ -116,26 +98,12 @@ def run(**values: Any) -> int:
     Every flag is an environment variable too: --storage-root is METRICS_STORAGE_STORAGE_ROOT, and so on; the flag wins.
     """
     settings = Settings(**values)
-    try:
+    with needing("run", _EXTRA, "operator,agents" if settings.agents else "operator"):
         # The one command that needs kopf and the Kubernetes client, which may not be installed elsewhere.
         from metrics_storage.controller.kopf_adapter import startup  # noqa: PLC0415
 
         if settings.agents:
             import metrics_storage.controller.fleet.startup  # noqa: F401, PLC0415
-    except ModuleNotFoundError as exc:
-        if (exc.name or "").partition(".")[0] not in _EXTRA:
-            raise
-        raise MetricsStorageError(
-            f"run needs {exc.name}, which is not installed: pip install "
-            f"'metrics-storage-operator[operator{',agents' if settings.agents else ''}]'"
-        ) from exc
 
     startup.configure_logging(settings.log_format)
-    try:
-        with contextlib.suppress(asyncio.CancelledError):  # Asked to end before it had begun.
-            asyncio.run(startup.run(settings))
-    except OSError:
-        # Nobody foresaw it: the log has to tell where it came from.
-        logging.getLogger(__name__).exception("the operator ends")
-        return 1
-    return 0
+    return run_until_asked(startup.run(settings), "operator")

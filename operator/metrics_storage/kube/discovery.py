@@ -21,6 +21,11 @@ class Known:
     volume_ids: frozenset[str]
     provisioned: bool
 
+    @property
+    def is_nothing(self) -> bool:
+        """Whether it knows of no storage volume at all."""
+        return not self.volume_ids and not self.provisioned
+
 
 async def find_template(api: Api, source: ClaimSource | VolumeTemplate) -> VolumeTemplate:
     """Where volumes point, looked up behind the operator's own storage claim if need be.

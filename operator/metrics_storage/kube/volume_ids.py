@@ -47,3 +47,15 @@ def check_remembered(remembered: Mapping[str, str], namespace: str, ids: Mapping
             f"{', '.join(remembered.values())}: mount those. If both are lost or replaced, say so by "
             f"kubectl delete configmap -n {namespace} {NAME}"
         )
+
+
+async def agree(api: Api, namespace: str, remembered: Mapping[str, str], ids: Mapping[str, str]) -> None:
+    """See that the volumes are those that were remembered, and have them remembered where none are.
+
+    Raises:
+        VolumeError: both are others.
+        KubernetesError: they cannot be remembered.
+    """
+    check_remembered(remembered, namespace, ids)
+    if not remembered:
+        await remember(api, namespace, ids)

@@ -1,6 +1,5 @@
 """Archives on the quarantine volume: which are committed, which are taken, which are never trusted."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from metrics_storage.errors import ArchiveCorruptError
 from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Quarantine, Record
 from metrics_storage.model.spec import StorageSpec
+from tests.contract.vault import opened_source
 
 RECORD = Record(
     identity=Identity("runners", "runner-0", Uid("0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11")),
@@ -36,11 +36,8 @@ def store(tmp_path: Path) -> Iterator[Archiver]:
 @pytest.fixture
 def source(tmp_path: Path) -> Iterator[int]:
     """A directory with a file in it."""
-    (tmp_path / "source").mkdir()
-    (tmp_path / "source" / "metrics.json").write_text("{")
-    fd = os.open(tmp_path / "source", os.O_RDONLY | os.O_DIRECTORY)
-    yield fd
-    os.close(fd)
+    with opened_source(tmp_path) as fd:
+        yield fd
 
 
 def committed(tmp_path: Path) -> list[str]:

@@ -29,6 +29,20 @@ async def latched(root: Path) -> AsyncIterator[tuple[Any, Path]]:
         yield engine, here.root
 
 
+async def archive_without_receipt(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have an archive committed of which the node never hears."""
+    commit = LocalDraft.commit
+
+    def commit_then_fail(draft: LocalDraft) -> None:
+        commit(draft)
+        raise NodeUnavailableError("the receipt is lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalDraft, "commit", commit_then_fail)
+        with pytest.raises(NodeUnavailableError):
+            await engine.archive(RUNNER)
+
+
 def test_a_node_removes_nothing_on_digests_that_it_did_not_compute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,16 +89,7 @@ def test_a_node_cannot_say_that_another_one_had_the_directory(tmp_path: Path, mo
 def test_a_node_compares_its_source_with_what_the_vault_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def rule() -> None:
         async with latched(tmp_path) as (engine, root):
-            commit = LocalDraft.commit
-
-            def commit_then_fail(draft: LocalDraft) -> None:
-                commit(draft)
-                raise NodeUnavailableError("the receipt is lost")
-
-            with monkeypatch.context() as patch:
-                patch.setattr(LocalDraft, "commit", commit_then_fail)
-                with pytest.raises(NodeUnavailableError):
-                    await engine.archive(RUNNER)
+            await archive_without_receipt(engine, monkeypatch)
             frozen = root / "storage" / ".metrics-storage" / "frozen" / RUNNER.uid / "evidence"
             frozen.write_text("[")
             record = await engine.archive(RUNNER)
@@ -97,16 +102,7 @@ def test_a_node_compares_its_source_with_what_the_vault_has(tmp_path: Path, monk
 def test_a_committed_archive_whose_receipt_was_lost_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def rule() -> None:
         async with latched(tmp_path) as (engine, root):
-            commit = LocalDraft.commit
-
-            def commit_then_fail(draft: LocalDraft) -> None:
-                commit(draft)
-                raise NodeUnavailableError("the receipt is lost")
-
-            with monkeypatch.context() as patch:
-                patch.setattr(LocalDraft, "commit", commit_then_fail)
-                with pytest.raises(NodeUnavailableError):
-                    await engine.archive(RUNNER)
+            await archive_without_receipt(engine, monkeypatch)
             record = await engine.archive(RUNNER)
             assert (record.phase, record.quarantine.attempt) == (Phase.VERIFIED, 1)
             assert len(list(root.glob("quarantine/runners/*.tar.gz"))) == 1

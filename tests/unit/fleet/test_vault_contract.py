@@ -1,7 +1,6 @@
 """The contract of vaults, kept by the one of this machine and by the one behind a connection."""
 
 import asyncio
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,17 +12,14 @@ from metrics_storage.engine.archives.local_vault import LocalVault
 from metrics_storage.engine.archives.vault import Origin
 from metrics_storage.engine.volume.volume import Role, Volume
 from tests.contract.fleet import Controller, node
-from tests.contract.vault import RUNNER, Connect, Site, VaultContract
+from tests.contract.vault import RUNNER, Connect, Site, VaultContract, opened_source
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Iterator[int]:
     """A directory with something in it."""
-    (tmp_path / "source").mkdir()
-    (tmp_path / "source" / "metrics.json").write_text("{")
-    fd = os.open(tmp_path / "source", os.O_RDONLY | os.O_DIRECTORY)
-    yield fd
-    os.close(fd)
+    with opened_source(tmp_path) as fd:
+        yield fd
 
 
 class TestLocalVault(VaultContract):

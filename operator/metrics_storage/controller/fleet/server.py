@@ -9,8 +9,8 @@ import grpc
 
 from metrics_storage import __version__
 from metrics_storage.channel import channel_pb2 as pb
-from metrics_storage.channel.protocol import AUTHORIZATION, HELLO_TIMEOUT, KEEPALIVE, VERSION
-from metrics_storage.channel.transport import Context, add_to
+from metrics_storage.channel.protocol import AUTHORIZATION, KEEPALIVE, VERSION
+from metrics_storage.channel.transport import Context, add_to, first_of
 from metrics_storage.controller.fleet.admission import Admission
 from metrics_storage.controller.fleet.agents import Agent, AgentPod, Agents
 from metrics_storage.controller.fleet.vault_streams import VaultStreams
@@ -56,25 +56,16 @@ class FleetServer:
     async def _connect(self, requests: AsyncIterator[pb.FromAgent], context: Context) -> None:
         pod = await self._prove(context)
         hello = await self._greet(requests, context)
-        agent = await self._agent(pod, hello, context) if hello.volume_id else None
-        try:
-            if agent is None:
-                await self._admission.admit_new(pod)
-            else:
-                await self._admission.admit(pod, agent.volume_id)
-        except NodeUnavailableError as exc:
-            await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(exc))
-        except (MetricsStorageError, OSError) as exc:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, f"whose volume it is cannot be found out now: {exc}")
-        if agent is None:
-            welcome = pb.Welcome(protocol=VERSION, software=__version__, epoch=self._epoch)
-            await context.write(pb.ToAgent(welcome=welcome))
+        if not hello.volume_id:
+            await _admitted(self._admission.admit_new(pod), context)
+            await self._welcome(context)
             return
+        agent = await self._agent(pod, hello, context)
+        await _admitted(self._admission.admit(pod, agent.volume_id), context)
         self._agents.add(agent)
         _log.info("node %s is connected with storage volume %s", pod.node, agent.volume_id)
         try:
-            welcome = pb.Welcome(protocol=VERSION, software=__version__, epoch=self._epoch, session=agent.session)
-            await context.write(pb.ToAgent(welcome=welcome))
+            await self._welcome(context, agent.session)
             await _until_one_ends(_send(agent, context), _receive(agent, requests), agent.ended.wait())
         except asyncio.CancelledError:
             pass  # By gRPC, which would print it: the connection is over.
@@ -96,11 +87,7 @@ class FleetServer:
 
     async def _greet(self, requests: AsyncIterator[pb.FromAgent], context: Context) -> pb.Hello:
         """Wait for the hello, and see that both sides understand each other."""
-        try:
-            async with asyncio.timeout(HELLO_TIMEOUT):
-                message = await anext(requests, None)
-        except TimeoutError:
-            message = None
+        message = await first_of(requests)
         if message is None or message.WhichOneof("message") != "hello":
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "an agent's first message is a hello")
         if message.hello.protocol != VERSION:
@@ -111,6 +98,10 @@ class FleetServer:
             )
         return message.hello
 
+    async def _welcome(self, context: Context, session: str = "") -> None:
+        welcome = pb.Welcome(protocol=VERSION, software=__version__, epoch=self._epoch, session=session)
+        await context.write(pb.ToAgent(welcome=welcome))
+
     async def _agent(self, pod: AgentPod, hello: pb.Hello, context: Context) -> Agent:
         """The agent that says hello; what it says of its journal is as good as its answers will be."""
         volume_id = Uid.parse(hello.volume_id)
@@ -118,6 +109,16 @@ class FleetServer:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the id of a volume is a lower-case UUID")
         uids = [uid for uid in map(Uid.parse, hello.uids) if uid is not None]
         return Agent(pod, volume_id, self._epoch, uids=uids, free_bytes=hello.free_bytes)
+
+
+async def _admitted(deciding: Coroutine[Any, Any, None], context: Context) -> None:
+    """Wait for the decision whether a node may speak for its volume, and end the connection where it may not."""
+    try:
+        await deciding
+    except NodeUnavailableError as exc:
+        await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(exc))
+    except (MetricsStorageError, OSError) as exc:
+        await context.abort(grpc.StatusCode.UNAVAILABLE, f"whose volume it is cannot be found out now: {exc}")
 
 
 async def _send(agent: Agent, context: Context) -> None:

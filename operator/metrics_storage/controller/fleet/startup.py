@@ -17,11 +17,11 @@ from metrics_storage.controller.fleet.server import FleetServer
 from metrics_storage.controller.fleet.sites import FleetSites
 from metrics_storage.controller.fleet.vault_streams import VaultStreams
 from metrics_storage.controller.health import Health
-from metrics_storage.controller.own_volumes import lock, lost_volume
 from metrics_storage.controller.settings import Settings
 from metrics_storage.engine.archives.local_vault import LocalVault
 from metrics_storage.engine.archives.vault import Origin
 from metrics_storage.engine.host import LocalScrubber
+from metrics_storage.engine.volume.attendance import lock_when_free, lost_volume
 from metrics_storage.engine.volume.bindings import Bindings
 from metrics_storage.engine.volume.certificate import CertificateFile
 from metrics_storage.engine.volume.epochs import Epochs
@@ -31,7 +31,7 @@ from metrics_storage.kube import authority
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.deletion_waiter import DeletionWaiter
 from metrics_storage.kube.discovery import find_known
-from metrics_storage.kube.volume_ids import check_remembered, recall, remember
+from metrics_storage.kube.volume_ids import agree, recall
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ async def open_vault(
     if not settings.operator_namespace:
         raise SettingsError("--agents needs --operator-namespace: agents are Pods of that namespace")
     quarantine = await _open_quarantine(stack, settings, api)
-    await lock(quarantine, health)
+    await lock_when_free(quarantine, health)
     quarantine.probe()
     health.lost_volume = partial(lost_volume, quarantine)
     certificate = await asyncio.to_thread(_certificate, CertificateFile(quarantine))
@@ -87,12 +87,9 @@ async def _open_quarantine(stack: AsyncExitStack, settings: Settings, api: Api) 
     namespace = settings.operator_namespace
     remembered = await recall(api, namespace)
     known = await find_known(api, settings.namespaces)
-    new = not known.provisioned and not known.volume_ids and not remembered
+    new = known.is_nothing and not remembered
     quarantine = stack.enter_context(Volume(settings.quarantine_root, Role.QUARANTINE, initialise=new))
-    ids = {quarantine.role.value: quarantine.id}
-    check_remembered(remembered, namespace, ids)
-    if not remembered:
-        await remember(api, namespace, ids)
+    await agree(api, namespace, remembered, {quarantine.role.value: quarantine.id})
     return quarantine
 
 

@@ -18,8 +18,8 @@ import grpc
 from metrics_storage.channel import channel_pb2 as pb
 from metrics_storage.channel.conversation import Conversation
 from metrics_storage.channel.messages import write_failure
-from metrics_storage.channel.protocol import HELLO_TIMEOUT, PIECE
-from metrics_storage.channel.transport import VaultContext
+from metrics_storage.channel.protocol import PIECE
+from metrics_storage.channel.transport import VaultContext, first_of
 from metrics_storage.controller.fair_queue import FairQueue
 from metrics_storage.controller.fleet.agents import Agent, AgentPod, Agents
 from metrics_storage.engine.archives.vault import Digests, Vault
@@ -82,11 +82,7 @@ class VaultStreams:
 
     async def _open(self, requests: AsyncIterator[pb.ToVault], context: VaultContext) -> tuple[Agent, Identity]:
         """Whose stream it is, and whose archives it is about."""
-        try:
-            async with asyncio.timeout(HELLO_TIMEOUT):
-                message = await anext(requests, None)
-        except TimeoutError:
-            message = None
+        message = await first_of(requests)
         if message is None or message.WhichOneof("message") != "open":
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "a stream begins with open")
         agent = self._agents.of_session(message.open.session)
@@ -153,7 +149,7 @@ def _take_in(vault: Vault, identity: Identity, room: int, conversation: _Convers
                     conversation.say(pb.FromVault(digests=_digests(verified)))
                 case "read_manifest" if verified is not None:
                     with draft.reading_manifest() as fd:
-                        _send(fd, lambda data: pb.Content(manifest=data), conversation)
+                        _send(fd, "manifest", conversation)
                 case "commit" if _was_verified(message.commit, verified):
                     draft.commit()
                     conversation.say(pb.FromVault(receipt=pb.Receipt()))
@@ -169,9 +165,9 @@ def _was_verified(commit: pb.Digests, verified: Digests | None) -> bool:
 def _fetch(vault: Vault, identity: Identity, fetch: pb.Fetch, conversation: _Conversation) -> None:
     with vault.reading(identity, fetch.attempt) as (archive_fd, manifest_fd):
         if fetch.manifest:
-            _send(manifest_fd, lambda data: pb.Content(manifest=data), conversation)
+            _send(manifest_fd, "manifest", conversation)
         else:
-            _send(archive_fd, lambda data: pb.Content(archive=data), conversation)
+            _send(archive_fd, "archive", conversation)
 
 
 def _digest(vault: Vault, identity: Identity, attempt: int, conversation: _Conversation) -> None:
@@ -183,10 +179,10 @@ def _digests(found: Digests) -> pb.Digests:
     return pb.Digests(archive=found.archive, manifest=found.manifest)
 
 
-def _send(fd: int, content: Callable[[bytes], pb.Content], conversation: _Conversation) -> None:
+def _send(fd: int, kind: str, conversation: _Conversation) -> None:
     """Send a file from where it stands to its end."""
     while data := os.read(fd, PIECE):
-        conversation.say(pb.FromVault(content=content(data)))
+        conversation.say(pb.FromVault(content=pb.Content(**{kind: data})))
     conversation.say(pb.FromVault(end=pb.End()))
 
 
