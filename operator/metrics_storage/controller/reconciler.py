@@ -135,11 +135,9 @@ class Reconciler:
     async def is_latched(self, body: Mapping[str, Any]) -> bool:
         """Whether the journal has a quarantine for a MetricsStorage, or cannot tell."""
         subject = Subject(body, self._api)
-        site = self._site_of(subject)
-        if site is None:
-            return False
         try:
-            record = await site.engine.find(subject.identity.uid)
+            site = self._site_of(subject)
+            record = await site.engine.find(subject.identity.uid) if site else None
         except (MetricsStorageError, OSError):
             return True
         return record is not None and record.quarantine is not None
@@ -203,11 +201,10 @@ class Reconciler:
     async def _publish_failure(self, subject: Subject, exc: Exception) -> None:
         problem = explain(exc)
         known = subject.says_reason(problem.reason)
-        site = self._site_of(subject)
         try:
-            record = await _find_if_possible(site, subject.identity.uid)
-            if site is not None and record is not None:
-                await Steps(subject, site, self._events).publish(record, problem)
+            steps, record = await self._known(subject)
+            if steps is not None:
+                await steps.publish(record, problem)
             else:
                 await subject.publish(Findings(record=None, problem=problem, deleting=subject.deleting))
             if problem.stalled and not known:
@@ -215,10 +212,11 @@ class Reconciler:
         except MetricsStorageError as refusal:
             _log.warning("%s: the status could not say: %s (%s)", subject.identity, problem.message, refusal)
 
-
-async def _find_if_possible(site: Site | None, uid: Uid) -> Record | None:
-    """What the journal knows, None also where the volume cannot be read."""
-    try:
-        return await site.engine.find(uid) if site else None
-    except (MetricsStorageError, OSError):
-        return None
+    async def _known(self, subject: Subject) -> tuple[Steps | None, Record | None]:
+        """What a journal knows, and where; nothing also where no volume can be asked."""
+        try:
+            site = self._site_of(subject)
+            record = await site.engine.find(subject.identity.uid) if site else None
+        except (MetricsStorageError, OSError):
+            return None, None
+        return (Steps(subject, site, self._events), record) if site and record else (None, None)

@@ -145,10 +145,10 @@ class Sweep:
         """
         left: dict[Uid, Record | None] = {}
         for uid, volume_id in placed.items():
-            site = self._sites.find(uid, volume_id)
-            if site is None:
-                continue
             try:
+                site = self._sites.find(uid, volume_id)
+                if site is None:
+                    continue
                 record = await site.engine.find(uid)
                 if record and self._watched and record.identity.namespace not in self._watched:
                     continue  # Its owner is not in the list, and may well live.

@@ -183,6 +183,9 @@ def test_a_place_that_the_status_lost_is_found_in_the_journals(tmp_path: Path) -
             del body["status"]
             with pytest.raises(JournalError, match="keep one"):
                 await made.reconciler.reconcile(body)
+            assert body["status"]["conditions"][0]["reason"] == "JournalUnreadable"
+            assert "keep one" in body["status"]["conditions"][0]["message"]
+            assert await made.reconciler.is_latched(body)
 
     run(rule())
 
