@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from metrics_storage.controller.fleet.agents import AgentPod
-from metrics_storage.controller.fleet.authentication import AUDIENCE, TokenReviewer
+from metrics_storage.controller.fleet.authentication import TokenReviewer
 from metrics_storage.kube.api import Api
 from metrics_storage.model.identity import Uid
+from tests.e2e.agent_pods import issue, make_pod
 from tools.cluster import Cluster
 
 AGENT = "agent"
@@ -27,7 +28,7 @@ def node_agent(cluster: Cluster, operator_kubeconfig: Path, namespace: str) -> I
         cluster.kubectl("-n", namespace, "create", "serviceaccount", account)
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}
     cluster.kubectl("create", "-f", "-", stdin=json.dumps(node))
-    yield make_pod(cluster, namespace)
+    yield make_pod(cluster, namespace, NODE, AGENT, POD)
     cluster.kubectl("delete", "node", NODE, "--ignore-not-found")
 
 
@@ -40,41 +41,10 @@ def review(cluster: Cluster, namespace: str) -> Review:
     return lambda token: asyncio.run(ask(token))
 
 
-def make_pod(cluster: Cluster, namespace: str, account: str = AGENT, name: str = POD) -> dict[str, Any]:
-    spec = {
-        "serviceAccountName": account,
-        "automountServiceAccountToken": False,
-        "nodeName": NODE,
-        "containers": [{"name": "agent", "image": "agent"}],
-    }
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
-    made = cluster.kubectl("-n", namespace, "create", "-o", "json", "-f", "-", stdin=json.dumps(pod))
-    return dict(json.loads(made.stdout))
-
-
-def issue(
-    cluster: Cluster,
-    namespace: str,
-    pod: dict[str, Any] | None,
-    *,
-    account: str = AGENT,
-    audience: str = AUDIENCE,
-) -> str:
-    """A token as the kubelet asks for one."""
-    spec: dict[str, Any] = {"audiences": [audience], "expirationSeconds": 3600}
-    if pod:
-        metadata = pod["metadata"]
-        spec["boundObjectRef"] = {"kind": "Pod", "apiVersion": "v1", "name": metadata["name"], "uid": metadata["uid"]}
-    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
-    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
-    answer = cluster.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(body))
-    return str(json.loads(answer.stdout)["status"]["token"])
-
-
 def test_a_token_proves_the_node_of_its_pod(
     cluster: Cluster, namespace: str, node_agent: dict[str, Any], review: Review
 ) -> None:
-    proven = review(issue(cluster, namespace, node_agent))
+    proven = review(issue(cluster, namespace, AGENT, node_agent))
     node_uid = Uid(json.loads(cluster.kubectl("get", "node", NODE, "-o", "json").stdout)["metadata"]["uid"])
     assert proven == AgentPod(NODE, node_uid, POD, node_agent["metadata"]["uid"])
 
@@ -82,28 +52,28 @@ def test_a_token_proves_the_node_of_its_pod(
 def test_no_other_token_proves_anything(
     cluster: Cluster, namespace: str, node_agent: dict[str, Any], review: Review
 ) -> None:
-    other = make_pod(cluster, namespace, "somebody", "other")
-    assert review(issue(cluster, namespace, other, account="somebody")) is None
-    assert review(issue(cluster, namespace, None)) is None
-    assert review(issue(cluster, namespace, node_agent, audience="https://kubernetes.default.svc")) is None
-    assert review(issue(cluster, namespace, node_agent)[:-4] + "AAAA") is None
+    other = make_pod(cluster, namespace, NODE, "somebody", "other")
+    assert review(issue(cluster, namespace, "somebody", other)) is None
+    assert review(issue(cluster, namespace, AGENT, None)) is None
+    assert review(issue(cluster, namespace, AGENT, node_agent, audience="https://kubernetes.default.svc")) is None
+    assert review(issue(cluster, namespace, AGENT, node_agent)[:-4] + "AAAA") is None
     assert review("") is None
 
 
 def test_a_token_is_worth_nothing_once_its_pod_is_gone_or_another_has_its_name(
     cluster: Cluster, namespace: str, node_agent: dict[str, Any], review: Review
 ) -> None:
-    token = issue(cluster, namespace, node_agent)
+    token = issue(cluster, namespace, AGENT, node_agent)
     cluster.kubectl("-n", namespace, "delete", "pod", POD, "--grace-period=0", "--force")
     assert review(token) is None
-    make_pod(cluster, namespace)
+    make_pod(cluster, namespace, NODE, AGENT, POD)
     assert review(token) is None
 
 
 def test_a_node_is_known_by_its_uid(
     cluster: Cluster, namespace: str, node_agent: dict[str, Any], review: Review
 ) -> None:
-    token = issue(cluster, namespace, node_agent)
+    token = issue(cluster, namespace, AGENT, node_agent)
     first = review(token)
     assert first is not None
 
@@ -121,7 +91,7 @@ def test_a_node_is_known_by_its_uid(
 def test_an_agents_token_is_good_for_nothing_at_the_api_server(
     cluster: Cluster, namespace: str, node_agent: dict[str, Any]
 ) -> None:
-    token = issue(cluster, namespace, node_agent)
+    token = issue(cluster, namespace, AGENT, node_agent)
     refused = cluster.kubectl("--token", token, "--user", "", "get", "--raw", "/api", check=False)
     assert refused.returncode != 0
     assert "Unauthorized" in refused.stderr

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.test_agent_tokens import issue
+from tests.e2e.agent_pods import issue, make_pod
 from tools.cluster import Cluster
 from tools.installation.fleet import AgentProcess, ControllerProcess
 from tools.installation.runners import Object, Runners
@@ -18,7 +18,6 @@ OVERLAY = Path(__file__).parents[2] / "manifests" / "overlays" / "agents"
 SYSTEM = "metrics-storage"
 ACCOUNT = "metrics-storage-agent"
 NODES = ("node-a", "node-b")
-MODULE = "fleet"
 
 
 @dataclass
@@ -48,20 +47,6 @@ class Fleet:
             self.agents[node].start()
 
 
-def agent_pod(cluster: Cluster, node: str) -> Object:
-    """The Pod of an agent, as the DaemonSet makes it; nothing runs it here."""
-    spec = {
-        "serviceAccountName": ACCOUNT,
-        "automountServiceAccountToken": False,
-        "nodeName": node,
-        "containers": [{"name": "agent", "image": "agent"}],
-        "tolerations": [{"operator": "Exists"}],
-    }
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"agent-{node}"}, "spec": spec}
-    made = cluster.kubectl("-n", SYSTEM, "create", "-o", "json", "-f", "-", stdin=json.dumps(pod))
-    return dict(json.loads(made.stdout))
-
-
 @pytest.fixture(scope="module")
 def fleet(cluster: Cluster, operator_kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Two nodes, with what the overlay for agents gives the controller."""
@@ -77,7 +62,8 @@ def fleet(cluster: Cluster, operator_kubeconfig: Path, tmp_path_factory: pytest.
         cluster.kubectl("create", "-f", "-", stdin=json.dumps(node))
         agent = AgentProcess(Path("/nowhere"), root / name, controller_port=controller.agents_port)
         agent.directory.mkdir()
-        agent.token_file.write_text(issue(cluster, SYSTEM, agent_pod(cluster, name), account=ACCOUNT))
+        pod = make_pod(cluster, SYSTEM, name, ACCOUNT, f"agent-{name}")
+        agent.token_file.write_text(issue(cluster, SYSTEM, ACCOUNT, pod))
         agents[name] = agent
     fleet = Fleet(cluster, controller, agents)
     try:

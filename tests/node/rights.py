@@ -4,7 +4,15 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import run
 from typing import Any
+
+import yaml
+
+from tools.cluster.handle import find_kubectl
+from tools.installation.deployment import ROOT
+from tools.installation.runners import Runners
+from tools.waiting import eventually
 
 
 @dataclass(frozen=True, order=True)
@@ -74,3 +82,27 @@ class AuditLog:
                 resource = "/".join(filter(None, (what["resource"], what.get("subresource"))))
                 right = Right(what.get("apiGroup", ""), resource, event["verb"], what.get("namespace", ""))
                 yield right, decision == "allow"
+
+
+def roles(folder: str) -> list[dict[str, Any]]:
+    """The Roles and ClusterRoles of a folder of manifests."""
+    rendered = run([find_kubectl(), "kustomize", ROOT / "manifests" / folder], capture_output=True, check=True)
+    return [item for item in yaml.safe_load_all(rendered.stdout) if item["kind"] in ("Role", "ClusterRole")]
+
+
+def live(runners: Runners) -> None:
+    """Everything that asks the API server for something: life, repair, quarantine, a claim of others in the way."""
+    runners.apply("runner-0", "runner-1", "runner-2")
+    runners.wait_ready("runner-0", "runner-1", "runner-2")
+    claim = runners.get("pvc", "runner-0")
+    assert claim is not None
+    runners.kubectl("delete", "pvc", "runner-0")
+    eventually(
+        lambda: (runners.get("pvc", "runner-0") or claim)["metadata"]["uid"] != claim["metadata"]["uid"],
+        seconds=100,
+        what="the sweep makes the claim anew",
+    )
+    runners.quarantine("runner-1")
+    runners.wait_condition("runner-1", "Quarantined", seconds=60)
+    runners.delete("runner-0", "runner-1", "runner-2")
+    runners.wait_all_gone(seconds=60)

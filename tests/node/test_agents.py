@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.node.rights import AuditLog, granted
-from tests.node.test_rights import live, roles
+from tests.node.rights import AuditLog, granted, live, roles
 from tools.cluster import Cluster
 from tools.cluster.local import LocalCluster
 from tools.installation.deployment import AGENT_USER, DEPLOYMENT, NAMESPACE, USER, Operator

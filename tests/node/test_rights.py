@@ -2,19 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from subprocess import run
-from typing import Any, Final
+from typing import Final
 
 import pytest
-import yaml
 
-from tests.node.rights import AuditLog, granted
+from tests.node.rights import AuditLog, granted, live, roles
 from tools.cluster import Cluster
-from tools.cluster.handle import find_kubectl
 from tools.cluster.local import LocalCluster
-from tools.installation.deployment import DEPLOYMENT, ROOT, USER, Operator
+from tools.installation.deployment import DEPLOYMENT, USER, Operator
 from tools.installation.runners import Runners
-from tools.waiting import eventually
 
 _OVERLAY: Final = "overlays/namespaced"
 _ONE: Final = "runners"
@@ -35,30 +31,6 @@ def namespaced(site: Operator, cluster: Cluster) -> Iterator[Operator]:
     yield site
     site.uninstall()
     cluster.kubectl("delete", "namespace", _ONE, "--wait=false")
-
-
-def roles(folder: str) -> list[dict[str, Any]]:
-    """The Roles and ClusterRoles of a folder of manifests."""
-    rendered = run([find_kubectl(), "kustomize", ROOT / "manifests" / folder], capture_output=True, check=True)
-    return [item for item in yaml.safe_load_all(rendered.stdout) if item["kind"] in ("Role", "ClusterRole")]
-
-
-def live(runners: Runners) -> None:
-    """Everything that asks the API server for something: life, repair, quarantine, a claim of others in the way."""
-    runners.apply("runner-0", "runner-1", "runner-2")
-    runners.wait_ready("runner-0", "runner-1", "runner-2")
-    claim = runners.get("pvc", "runner-0")
-    assert claim is not None
-    runners.kubectl("delete", "pvc", "runner-0")
-    eventually(
-        lambda: (runners.get("pvc", "runner-0") or claim)["metadata"]["uid"] != claim["metadata"]["uid"],
-        seconds=100,
-        what="the sweep makes the claim anew",
-    )
-    runners.quarantine("runner-1")
-    runners.wait_condition("runner-1", "Quarantined", seconds=60)
-    runners.delete("runner-0", "runner-1", "runner-2")
-    runners.wait_all_gone(seconds=60)
 
 
 def test_for_all_namespaces_it_uses_each_of_its_rights_and_asks_for_no_other(
