@@ -149,6 +149,12 @@ class NodeUnavailableError(MetricsStorageError):
     code = "NodeUnavailable"
 
 
+class NodeLostError(NodeUnavailableError):
+    """A node, or its agent, has been away for so long that a person must say whether it comes back."""
+
+    code = "NodeLost"
+
+
 class StaleEpochError(MetricsStorageError):
     """A controller has been replaced by a later one, and may not ask for anything any more."""
 

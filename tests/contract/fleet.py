@@ -1,7 +1,7 @@
 """A controller's server and the agent of one node, connected over the loopback address."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from metrics_storage.engine.archives.vault import Origin, Vault
 from metrics_storage.engine.host import LocalEngine
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.epochs import Epochs
+from metrics_storage.engine.volume.releases import Releases
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.model.bindings import Binding
 from metrics_storage.model.identity import Uid
@@ -53,8 +54,8 @@ class MemoryBindings:
     def of_volume(self, volume_id: Uid) -> Binding | None:
         return self.all.get(volume_id)
 
-    def of_node(self, node_uid: Uid) -> Binding | None:
-        return next((binding for binding in self.all.values() if binding.node_uid == node_uid), None)
+    def of_node(self, node_uid: Uid) -> Sequence[Binding]:
+        return [binding for binding in self.all.values() if binding.node_uid == node_uid]
 
     def record(self, binding: Binding) -> None:
         self.all[binding.volume_id] = binding
@@ -79,7 +80,8 @@ class Controller:
         self.quarantine = Volume(_made(self.root / "quarantine"), Role.QUARANTINE, initialise=True)
         self.local = LocalVault(self.quarantine)
         self.vault = VaultStreams(self.agents, self.vault_for)
-        admission = Admission(self.bindings, every_node_exists)
+        self.releases = Releases(self.quarantine)
+        admission = Admission(self.bindings, self.releases, every_node_exists)
         self.server = FleetServer(self.agents, self.epoch, authenticate, admission, self.vault)
         self.port = await self.server.start(f"127.0.0.1:{self.port}", grpc.local_server_credentials())
         return self

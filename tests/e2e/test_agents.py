@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from metrics_storage.cli.main import main
 from tests.e2e.agent_pods import issue, make_pod
 from tools.cluster import Cluster
 from tools.installation.fleet import AgentProcess, ControllerProcess
@@ -47,6 +48,13 @@ class Fleet:
             self.agents[node].start()
 
 
+def make_node(cluster: Cluster, name: str) -> None:
+    """Have a Node in the cluster."""
+    labels = {"kubernetes.io/hostname": name, "pool": name}
+    node: dict[str, Any] = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}
+    cluster.kubectl("create", "-f", "-", stdin=json.dumps(node))
+
+
 @pytest.fixture(scope="module")
 def fleet(cluster: Cluster, operator_kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Two nodes, with what the overlay for agents gives the controller."""
@@ -57,9 +65,7 @@ def fleet(cluster: Cluster, operator_kubeconfig: Path, tmp_path_factory: pytest.
     controller = ControllerProcess(operator_kubeconfig, root / "controller")
     agents = {}
     for name in NODES:
-        labels = {"kubernetes.io/hostname": name, "pool": name}
-        node: dict[str, Any] = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}
-        cluster.kubectl("create", "-f", "-", stdin=json.dumps(node))
+        make_node(cluster, name)
         agent = AgentProcess(Path("/nowhere"), root / name, controller_port=controller.agents_port)
         agent.directory.mkdir()
         pod = make_pod(cluster, SYSTEM, name, ACCOUNT, f"agent-{name}")
@@ -157,3 +163,31 @@ def test_what_is_on_a_node_that_is_away_waits_for_it(fleet: Fleet, runners: Runn
     archives = list(fleet.controller.quarantine_root.glob(f"{runners.namespace}/*.tar.gz"))
     assert len(archives) == 1
     assert not directory.exists()
+
+
+def test_what_is_lost_with_its_node_is_let_go_once_a_person_says_so(fleet: Fleet, runners: Runners) -> None:
+    runners.apply("idle", "flagged", spec={"nodeSelector": {"pool": "node-b"}})
+    storages = runners.wait_ready("idle", "flagged")
+    directories = [fleet.directory(storage) for storage in storages]
+    for directory in directories:
+        (directory / "metrics.json").write_text("{")
+    fleet.agents["node-b"].kill()
+    fleet.cluster.kubectl("delete", "node", "node-b")
+    runners.quarantine("flagged")
+    runners.delete("idle", "flagged")
+    for name in ("idle", "flagged"):
+        runners.wait_condition(name, "Stalled", reason="NodeLost", seconds=60)
+    lost = storages[0]["status"]["storageVolumeID"]
+    vault = f"--quarantine-root={fleet.controller.quarantine_root}"
+    assert main(["accept-loss", vault, "--volume", lost, "--yes"]) == 0
+    runners.wait_all_gone(60)
+    assert not runners.volumes()
+    assert all((directory / "metrics.json").exists() for directory in directories)
+    told = [event["message"] for event in runners.every("events") if event["reason"] == "NodeLost"]
+    assert sum("without removing its directory" in message for message in told) == 2
+    assert sum("without the archive that was asked for" in message for message in told) == 1
+    make_node(fleet.cluster, "node-b")
+    fleet.start("node-b")
+    orphan = f"orphan: {runners.namespace}/idle"
+    eventually(lambda: orphan in fleet.controller.log, seconds=30, what="what came back is told as an orphan")
+    assert all((directory / "metrics.json").exists() for directory in directories)

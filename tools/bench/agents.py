@@ -34,6 +34,7 @@ from metrics_storage.engine.archives.vault import Vault
 from metrics_storage.engine.host import LocalEngine
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.epochs import Epochs
+from metrics_storage.engine.volume.releases import Releases
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.model.bindings import Binding
 from metrics_storage.model.identity import Uid
@@ -85,7 +86,7 @@ async def controller(root: Path) -> AsyncIterator[tuple[Agents, int, LocalVault]
     with Volume(root / "quarantine", Role.QUARANTINE, initialise=True) as quarantine:
         vault = LocalVault(quarantine)
         streams = VaultStreams(agents, lambda _pod: vault)
-        server = FleetServer(agents, 1, _authenticate, Admission(_NoBindings(), _exists), streams)
+        server = FleetServer(agents, 1, _authenticate, Admission(_NoBindings(), Releases(quarantine), _exists), streams)
         port = await server.start("127.0.0.1:0", grpc.local_server_credentials())
         yield agents, port, vault
         await server.stop(0)
@@ -103,8 +104,8 @@ class _NoBindings:
     def of_volume(self, _volume_id: Uid) -> None:
         return None
 
-    def of_node(self, _node_uid: Uid) -> None:
-        return None
+    def of_node(self, _node_uid: Uid) -> tuple[Binding, ...]:
+        return ()
 
     def record(self, binding: Binding) -> None:
         """Forget it."""

@@ -27,15 +27,20 @@ def together(*decorators: Decorator) -> Decorator:
     return lambda function: reduce(lambda done, add: add(done), reversed(decorators), function)
 
 
-storage_root = setting(
-    "--storage-root",
-    metavar="DIR",
-    type=Checked("directory", absolute),
-    required=True,
-    envvar=variable("--storage-root"),
-    show_envvar=True,
-    help="Where the storage volume is mounted.",
-)
+def _storage_root(*, required: bool) -> Decorator:
+    return setting(
+        "--storage-root",
+        metavar="DIR",
+        type=Checked("directory", absolute),
+        required=required,
+        envvar=variable("--storage-root"),
+        show_envvar=True,
+        help="Where the storage volume is mounted.",
+    )
+
+
+storage_root = _storage_root(required=True)
+storage_root_if_any = _storage_root(required=False)
 
 
 def _quarantine_root(beside: str = "", *, required: bool) -> Decorator:
@@ -51,6 +56,7 @@ def _quarantine_root(beside: str = "", *, required: bool) -> Decorator:
 
 
 quarantine_root = _quarantine_root(required=True)
+quarantine_root_if_any = _quarantine_root(required=False)
 quarantine_root_or_copy = _quarantine_root("; not needed for a copied archive", required=False)
 
 filters = together(

@@ -56,6 +56,13 @@ def _split(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tupl
 @_flag("agents-address", "HOST:PORT", Checked("address", address), "with --agents: where agents dial in")
 @_flag("agents-directory", "DIR", Checked("directory", absolute), "with --agents: the storage volume on each node")
 @_flag("agents-service-account", "NAME", Checked("name", kubernetes_name), "with --agents: what their Pods run as")
+@_flag(
+    "accept-loss-after",
+    "SECONDS",
+    number(0, float),
+    "with --agents: seconds after which deletions do not wait any more for a node that is gone from the API server, "
+    "where nothing was to be archived; 0 for never",
+)
 @_flag("node-name", "NAME", click.STRING, "the node that a host path is on; without it every node has the same one")
 @_flag("cluster", "NAME", click.STRING, "the cluster's name, for manifests of archives")
 @_flag(

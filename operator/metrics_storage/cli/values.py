@@ -114,6 +114,14 @@ def digest(text: str) -> str:
     return found
 
 
+def volume_id(text: str) -> Uid:
+    """The id of a storage volume."""
+    found = Uid.parse(text)
+    if found is None:
+        raise SettingsError(f"{text!r} is not the id of a storage volume, as in status.storageVolumeID")
+    return found
+
+
 def uid(text: str) -> Uid:
     """The uid of a MetricsStorage."""
     found = Uid.parse(text)

@@ -14,6 +14,11 @@ def wants_quarantine(subject: Subject, record: Record) -> bool:
     return bool(deletion_reason(subject))
 
 
+def asks_for_archive(subject: Subject) -> bool:
+    """Whether a directory whose journal cannot be asked is to be archived, by all that the API server knows."""
+    return subject.is_told_of_quarantine or bool(deletion_reason(subject))
+
+
 def wants_retention(subject: Subject, record: Record) -> bool:
     """Whether a deletion leaves the directory; once it is condemned the policy is not asked any more."""
     undecided = record.phase in (Phase.PROVISIONING, Phase.PROVISIONED)

@@ -5,11 +5,12 @@ what they mean for retries.
 """
 
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from metrics_storage.controller.attempts import Attempts
+from metrics_storage.controller.decisions import asks_for_archive
 from metrics_storage.controller.events import Events
 from metrics_storage.controller.fair_queue import FairQueue
 from metrics_storage.controller.refusals import Refusals
@@ -19,6 +20,7 @@ from metrics_storage.controller.subject import Subject
 from metrics_storage.errors import (
     KubernetesError,
     MetricsStorageError,
+    NodeUnavailableError,
     ObjectChangedError,
 )
 from metrics_storage.kube.api import Api
@@ -173,8 +175,36 @@ class Reconciler:
 
     async def _finalize(self, subject: Subject) -> None:
         site = self._site_of(subject)
-        if site is not None:  # Otherwise it was never placed, and nothing was ever made.
+        if site is None:  # It was never placed, and nothing was ever made.
+            return
+        try:
             await Steps(subject, site, self._events).finalize()
+        except NodeUnavailableError:
+            if not await self._give_up(subject, site):
+                raise
+
+    async def _give_up(self, subject: Subject, site: Site) -> bool:
+        """Let a MetricsStorage go without its directory, where that was given up; whether it was.
+
+        The directory is left as it is, for the case that its node comes back after all.
+        """
+        uid, identity = subject.identity.uid, subject.identity
+        fresh = await subject.read_again()
+        if fresh is None or not fresh.deleting:
+            return False
+        loss = await self._sites.loss_of(site, known=True)
+        if loss is None or not await self._sites.is_given_up(site, uid, evidence=asks_for_archive(fresh)):
+            return False
+        await Steps(fresh, site, self._events).withdraw(loss)
+        # That may have taken long: whoever is back by now, or was flagged meanwhile, is not given up.
+        fresh = await subject.read_again()
+        if fresh is None or not await self._sites.is_given_up(site, uid, evidence=asks_for_archive(fresh)):
+            raise ObjectChangedError(f"{identity} was given up, and is not any more")
+        without = ", and without the archive that was asked for" if asks_for_archive(fresh) else ""
+        message = f"given up with node {site.template.node_name}: deleted without removing its directory{without}"
+        _log.warning("%s: %s", identity, message)
+        await self._events.warn(identity, reasons.NODE_LOST, message)
+        return True
 
     @asynccontextmanager
     async def _attempt(self, subject: Subject) -> AsyncIterator[None]:
@@ -182,7 +212,7 @@ class Reconciler:
         uid = subject.identity.uid
         async with self._attempts.lock(uid):
             try:
-                with self._refusals_told(subject):
+                async with self._told(subject):
                     yield
             except Exception as exc:
                 self._attempts.retry_after(uid, explain(exc).retry_after)
@@ -190,13 +220,21 @@ class Reconciler:
                 raise
             self._refusals.forget(uid)
 
-    @contextmanager
-    def _refusals_told(self, subject: Subject) -> Iterator[None]:
+    @asynccontextmanager
+    async def _told(self, subject: Subject) -> AsyncIterator[None]:
+        """Raise as errors that call a person what lasts for too long."""
         try:
             yield
         except KubernetesError as exc:
             known = subject.says_reason(reasons.REQUEST_REFUSED)
             raise self._refusals.judge(subject.identity.uid, exc, known=known) from exc.__cause__
+        except NodeUnavailableError as exc:
+            site = self._site_of(subject)
+            known = subject.says_reason(reasons.NODE_LOST)
+            loss = await self._sites.loss_of(site, known=known) if site else None
+            if loss is None:
+                raise
+            raise loss from exc
 
     async def _publish_failure(self, subject: Subject, exc: Exception) -> None:
         problem = explain(exc)

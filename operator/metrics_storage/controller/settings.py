@@ -14,7 +14,8 @@ class Settings:
     means all of them. `node_name` is None where the storage
     volume is not tied to a node. `cluster` names the cluster in manifests. In `operator_namespace` the ids of both
     volumes are remembered, nowhere where it is empty. With `agents` there is no storage volume here: it is at
-    `agents_directory` of every node that runs an agent. Otherwise `storage_root` and `volume_source` are needed.
+    `agents_directory` of every node that runs an agent, and a `accept_loss_after` of 0 means never. Otherwise
+    `storage_root` and `volume_source` are needed.
     """
 
     quarantine_root: Path
@@ -24,6 +25,7 @@ class Settings:
     agents_address: tuple[str, int] = ("0.0.0.0", 8443)  # noqa: S104 - agents dial from their nodes.
     agents_directory: Path = Path("/var/lib/metrics-storage/storage")
     agents_service_account: str = "metrics-storage-agent"
+    accept_loss_after: float = 0.0
     node_name: str | None = None
     cluster: str = ""
     operator_namespace: str = ""

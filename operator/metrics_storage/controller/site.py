@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from metrics_storage.controller.engine_api import Engine
+from metrics_storage.errors import NodeLostError
 from metrics_storage.kube.claims import Claims
 from metrics_storage.kube.volume_source import VolumeTemplate
 from metrics_storage.model.identity import Identity, Uid
@@ -59,6 +60,22 @@ class Sites(Protocol):
     def is_away_for_a_moment(self, site: Site) -> bool:
         """Whether its engine cannot be asked, which may be over before anybody needs to know."""
 
+    async def loss_of(self, site: Site, *, known: bool) -> NodeLostError | None:
+        """What a person is to be told where a volume is not expected back by itself; `known` says that he was told.
+
+        Raises:
+            MetricsStorageError: that cannot be found out now.
+        """
+
+    async def is_given_up(self, site: Site, uid: Uid, *, evidence: bool) -> bool:
+        """Whether the deletion of a uid need not wait for its volume, which is not expected back by itself.
+
+        `evidence` says that its directory is to be archived: that is given up by a person alone.
+
+        Raises:
+            MetricsStorageError, OSError: that cannot be found out now.
+        """
+
 
 class OneSite:
     """The one storage volume of an operator that has its engine itself."""
@@ -77,4 +94,10 @@ class OneSite:
         return (self._site,)
 
     def is_away_for_a_moment(self, _site: Site) -> bool:
+        return False
+
+    async def loss_of(self, _site: Site, *, known: bool) -> None:  # noqa: ARG002
+        return None
+
+    async def is_given_up(self, _site: Site, _uid: Uid, *, evidence: bool) -> bool:  # noqa: ARG002
         return False

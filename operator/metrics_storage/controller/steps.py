@@ -8,9 +8,9 @@ from metrics_storage.controller.events import Events
 from metrics_storage.controller.fair_queue import FairQueue
 from metrics_storage.controller.site import Site
 from metrics_storage.controller.subject import Subject
-from metrics_storage.errors import ClaimInUseError, MetricsStorageError, ObjectChangedError
+from metrics_storage.errors import ClaimInUseError, MetricsStorageError, NodeLostError, ObjectChangedError
 from metrics_storage.model import reasons
-from metrics_storage.model.error_reasons import Explanation
+from metrics_storage.model.error_reasons import Explanation, explain
 from metrics_storage.model.record import Phase, Record
 from metrics_storage.model.spec import parse_spec
 from metrics_storage.model.status import Findings
@@ -131,6 +131,12 @@ class Steps:
             await self._engine.condemn(identity)
             await self._engine.remove(identity)
         await self._claims.withdraw_volume(identity, _CLAIM_TIMEOUT)
+
+    async def withdraw(self, loss: NodeLostError) -> None:
+        """Take claim and volume away, leaving the directory on a node that does not come back."""
+        await self.publish(None, explain(loss))
+        await self._claims.withdraw_claim(self._identity, _CLAIM_TIMEOUT)
+        await self._claims.withdraw_volume(self._identity, _CLAIM_TIMEOUT)
 
     async def publish(self, record: Record | None, problem: Explanation | None = None) -> None:
         """Say in the status how far it is."""

@@ -44,6 +44,7 @@ _MEANINGS: Final[tuple[tuple[type[Exception], str, bool, float], ...]] = (
     (errors.UncleanArchiveError, reasons.ARCHIVE_UNCLEAN, False, _SOON),
     (errors.ArchiveCorruptError, reasons.ARCHIVE_CORRUPT, True, _LATER),
     (errors.ClaimInUseError, reasons.CLAIM_IN_USE, False, _SOON),
+    (errors.NodeLostError, reasons.NODE_LOST, True, _LATER),
     (errors.NodeUnavailableError, reasons.NODE_UNAVAILABLE, False, _SOON),
     (errors.PersistentlyRefusedError, reasons.REQUEST_REFUSED, True, _LATER),
 )

@@ -6,7 +6,12 @@ import pytest
 
 from metrics_storage.cli.main import main
 from metrics_storage.controller.settings import Settings
+from metrics_storage.engine.volume.bindings import Bindings
+from metrics_storage.engine.volume.releases import Releases
+from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.logs import LogFormat
+from metrics_storage.model.bindings import Binding
+from metrics_storage.model.identity import Uid
 from tests.unit.cli.parsing import settings_of
 
 NEEDED = ["run", "--storage-root=/s", "--quarantine-root=/q", "--volume-source=hostpath:/s"]
@@ -77,6 +82,39 @@ def test_each_missing_setting_has_a_line_of_its_own_that_fits_a_terminal(capsys:
 def test_accepting_a_loss_wants_a_uid(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "../etc", "--storage-root=/tmp"]) == 2
     assert "'../etc' is not the metadata.uid" in capsys.readouterr().err
+
+
+def test_a_loss_on_a_node_is_written_on_the_quarantine_volume(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uid, volume_id = Uid.new(), Uid.new()
+    flag = f"--quarantine-root={tmp_path}"
+    with Volume(tmp_path, Role.QUARANTINE, initialise=True) as quarantine:
+        releases = Releases(quarantine)
+        assert main(["accept-loss", uid, flag]) == 0
+        assert releases.has_any([uid])
+        assert main(["release", "--volume", volume_id, flag, "--yes"]) == 2
+        assert "no agent was ever seen with storage volume" in capsys.readouterr().err
+        Bindings(quarantine).record(Binding(volume_id, "node-7", Uid.new()))
+        assert main(["release", "--volume", volume_id, flag]) == 0
+        assert f"lost would be all that is on storage volume {volume_id} of node node-7" in capsys.readouterr().out
+        assert not releases.has_any([volume_id])
+        assert main(["release", "--volume", volume_id, flag, "--yes"]) == 0
+        assert releases.has_any([volume_id])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "either a UID or --volume ID is needed"),
+        ([str(Uid.new()), "--volume", str(Uid.new())], "either a UID or --volume ID is needed"),
+        ([str(Uid.new())], "--storage-root is needed, or with agents --quarantine-root"),
+        (["--volume", "../etc"], "'../etc' is not the id of a storage volume"),
+    ],
+)
+def test_what_is_lost_has_to_be_said(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["accept-loss", *arguments]) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_an_empty_directory_becomes_a_volume_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

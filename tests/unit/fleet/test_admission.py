@@ -10,6 +10,7 @@ import pytest
 from metrics_storage.controller.fleet.admission import Admission
 from metrics_storage.controller.fleet.agents import AgentPod
 from metrics_storage.engine.volume.bindings import Bindings
+from metrics_storage.engine.volume.releases import Releases
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import KubernetesError, NodeUnavailableError, VolumeError
 from metrics_storage.model.bindings import Binding
@@ -33,7 +34,7 @@ def admit(vault: Volume, pod: AgentPod, volume_id: Uid, *, gone: tuple[AgentPod,
     async def exists(name: str, uid: Uid) -> bool:
         return (name, uid) not in [(each.node, each.node_uid) for each in gone]
 
-    asyncio.run(Admission(Bindings(vault), exists).admit(pod, volume_id))
+    asyncio.run(Admission(Bindings(vault), Releases(vault), exists).admit(pod, volume_id))
 
 
 def test_a_new_volume_of_a_new_node_is_taken_and_known_from_then_on(vault: Volume) -> None:
@@ -41,7 +42,7 @@ def test_a_new_volume_of_a_new_node_is_taken_and_known_from_then_on(vault: Volum
     admit(vault, NODES[1], FIRST)
     admit(vault, NODES[2], SECOND)
     assert Bindings(vault).of_volume(FIRST) == Binding(FIRST, "node-1", NODES[1].node_uid)
-    assert Bindings(vault).of_node(NODES[2].node_uid) == Binding(SECOND, "node-2", NODES[2].node_uid)
+    assert Bindings(vault).of_node(NODES[2].node_uid) == [Binding(SECOND, "node-2", NODES[2].node_uid)]
 
 
 def test_nobody_speaks_for_the_volume_of_a_node_that_is_away(vault: Volume) -> None:
@@ -59,11 +60,11 @@ def test_a_node_whose_disk_is_not_mounted_is_not_a_new_one(vault: Volume) -> Non
 
 
 def test_a_node_may_begin_with_an_empty_disk_once(vault: Volume) -> None:
-    asyncio.run(Admission(Bindings(vault), every_node_exists).admit_new(NODES[1]))
+    asyncio.run(Admission(Bindings(vault), Releases(vault), every_node_exists).admit_new(NODES[1]))
     admit(vault, NODES[1], FIRST)
     with pytest.raises(NodeUnavailableError, match="has an empty directory: is the disk not mounted"):
-        asyncio.run(Admission(Bindings(vault), every_node_exists).admit_new(NODES[1]))
-    asyncio.run(Admission(Bindings(vault), every_node_exists).admit_new(NODES[2]))
+        asyncio.run(Admission(Bindings(vault), Releases(vault), every_node_exists).admit_new(NODES[1]))
+    asyncio.run(Admission(Bindings(vault), Releases(vault), every_node_exists).admit_new(NODES[2]))
 
 
 def test_a_node_that_was_registered_anew_has_the_volume_that_is_on_its_disk(vault: Volume) -> None:
@@ -80,13 +81,33 @@ def test_a_name_that_is_used_again_with_an_empty_disk_is_a_new_node(vault: Volum
     assert Bindings(vault).of_volume(FIRST) == Binding(FIRST, "node-1", NODES[1].node_uid)
 
 
+def test_a_node_whose_volume_was_given_up_may_have_another_one(vault: Volume) -> None:
+    admit(vault, NODES[1], FIRST)
+    Releases(vault).add(FIRST)
+    asyncio.run(Admission(Bindings(vault), Releases(vault), every_node_exists).admit_new(NODES[1]))
+    admit(vault, NODES[1], SECOND)
+    with pytest.raises(NodeUnavailableError, match=f"is {SECOND}, and its agent has {FIRST}"):
+        admit(vault, NODES[1], FIRST)
+    assert Releases(vault).has_any([FIRST])
+
+
+def test_what_was_given_up_and_is_back_is_given_up_no_longer(vault: Volume) -> None:
+    there, elsewhere = Uid.new(), Uid.new()
+    admit(vault, NODES[1], FIRST)
+    for given_up in (FIRST, there, elsewhere):
+        Releases(vault).add(given_up)
+    admission = Admission(Bindings(vault), Releases(vault), every_node_exists)
+    asyncio.run(admission.admit(NODES[1], FIRST, [there]))
+    assert [Releases(vault).has_any([each]) for each in (FIRST, there, elsewhere)] == [False, False, True]
+
+
 def test_what_cannot_be_found_out_admits_nobody(vault: Volume) -> None:
     async def fails(_name: str, _uid: Uid) -> bool:
         raise KubernetesError("the API server does not answer")
 
     admit(vault, NODES[1], FIRST)
     with pytest.raises(KubernetesError):
-        asyncio.run(Admission(Bindings(vault), fails).admit(ANEW, FIRST))
+        asyncio.run(Admission(Bindings(vault), Releases(vault), fails).admit(ANEW, FIRST))
     assert Bindings(vault).of_volume(FIRST) == Binding(FIRST, "node-1", NODES[1].node_uid)
 
 
@@ -95,7 +116,7 @@ def test_two_that_say_the_same_new_volume_at_once_are_told_apart(vault: Volume) 
         async def exists(_name: str, _uid: Uid) -> bool:
             return True
 
-        admission = Admission(Bindings(vault), exists)
+        admission = Admission(Bindings(vault), Releases(vault), exists)
         return await asyncio.gather(*(admission.admit(pod, FIRST) for pod in NODES[:2]), return_exceptions=True)
 
     assert [type(result) for result in asyncio.run(both()) if result] == [NodeUnavailableError]

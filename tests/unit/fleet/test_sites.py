@@ -1,95 +1,17 @@
 """Where directories go on many nodes, and that the status says so before they are made."""
 
 import asyncio
-import os
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from metrics_storage.controller.events import Events
-from metrics_storage.controller.fleet.sites import FleetSites
-from metrics_storage.controller.reconciler import Reconciler
 from metrics_storage.errors import JournalError, MetricsStorageError, NodeUnavailableError
-from metrics_storage.kube.api import Api
-from metrics_storage.kube.deletion_waiter import DeletionWaiter
 from metrics_storage.kube.resources import NODES as NODE_OBJECTS
-from metrics_storage.kube.resources import STORAGES, VOLUMES
-from metrics_storage.model.identity import Identity, Uid
-from tests.contract.fleet import NODES, Controller, Node, eventually, node, run
-from tests.unit.controller.fake_api import FakeApi
-
-OWNER = {"directory": {"owner": f"{os.getuid()}:{os.getgid()}"}}
-
-
-@dataclass
-class Fleet:
-    """Nodes, their controller, and a reconciler between them and a fake API server."""
-
-    api: FakeApi
-    controller: Controller
-    nodes: list[Node]
-    reconciler: Reconciler
-    sites: FleetSites
-
-    def apply(self, number: int, *, reason: str = "", **spec: Any) -> dict[str, Any]:
-        """A new MetricsStorage."""
-        annotations = {"metricsstorage.dev/quarantine": reason} if reason else {}
-        name = f"runner-{number}"
-        metadata = {"name": name, "namespace": "runners", "uid": str(Uid.new()), "generation": 1}
-        self.api.add(STORAGES, {"metadata": metadata | {"annotations": annotations}, "spec": OWNER | spec}, "runners")
-        return self.api.storage(name)
-
-    def set_node(self, number: int, **spec: Any) -> None:
-        """Have the API server say something of a Node."""
-        pod = NODES[number]
-        self.api.objects.pop((NODE_OBJECTS, None, pod.node), None)
-        labels = {"kubernetes.io/hostname": pod.node} | spec.pop("labels", {})
-        self.api.add(
-            NODE_OBJECTS, {"metadata": {"name": pod.node, "uid": pod.node_uid, "labels": labels}, "spec": spec}
-        )
-
-    def answer_slowly(self) -> None:
-        """Have others go on while the API server answers."""
-        get = self.api.get
-
-        async def slow(*args: Any) -> Any:
-            await asyncio.sleep(0.01)
-            return await get(*args)
-
-        self.api.get = slow  # type: ignore[method-assign, assignment]
-
-    def directory(self, number: int, body: dict[str, Any]) -> Path:
-        """Where the directory of a MetricsStorage would be on a node."""
-        metadata = body["metadata"]
-        identity = Identity(metadata["namespace"], metadata["name"], Uid(metadata["uid"]))
-        return self.nodes[number].root / "storage" / identity.relative_path
-
-
-@asynccontextmanager
-async def fleet(root: Path, many: int = 2) -> AsyncIterator[Fleet]:
-    """So many nodes, all connected."""
-    async with AsyncExitStack() as stack:
-        controller = await stack.enter_async_context(Controller(root))
-        nodes = []
-        for number in range(many):
-            (root / str(number)).mkdir()
-            here = await stack.enter_async_context(node(root / str(number)))
-            nodes.append(here)
-            connection = here.connection(controller.port, f"token-{number}")
-            running = asyncio.create_task(connection.run())
-            stack.callback(running.cancel)
-        await eventually(lambda: len(controller.agents) == many, "all agents are connected")
-        fake = FakeApi()
-        api = cast("Api", fake)
-        sites = FleetSites(controller.agents, controller.bindings, api, DeletionWaiter(api), "/srv/metrics")
-        made = Fleet(fake, controller, nodes, Reconciler(api, sites, Events(api)), sites)
-        for number in range(many):
-            made.set_node(number)
-        yield made
+from metrics_storage.kube.resources import VOLUMES
+from metrics_storage.model.identity import Uid
+from tests.contract.fleet import run
+from tests.unit.fleet.world import fleet
 
 
 def test_directories_go_where_the_fewest_are_and_the_status_names_the_node(tmp_path: Path) -> None:

@@ -72,7 +72,8 @@ class RemoteEngine:
 
     async def forget(self, uid: Uid) -> None:
         await self._ask(pb.Call(forget=pb.Forget(uid=uid)), "nothing")
-        self._agents.of(self._volume_id).uids.discard(uid)
+        if await self.find(uid) is None:  # An entry whose life is not over stays.
+            self._agents.of(self._volume_id).uids.discard(uid)
 
     async def measure(self, identity: Identity) -> Usage | None:
         result = await self._ask(pb.Call(measure=pb.Measure(identity=write_identity(identity))), "usage", "nothing")

@@ -61,7 +61,7 @@ class FleetServer:
             await self._welcome(context)
             return
         agent = await self._agent(pod, hello, context)
-        await _admitted(self._admission.admit(pod, agent.volume_id), context)
+        await _admitted(self._admission.admit(pod, agent.volume_id, agent.uids), context)
         self._agents.add(agent)
         _log.info("node %s is connected with storage volume %s", pod.node, agent.volume_id)
         try:

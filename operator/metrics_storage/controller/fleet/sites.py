@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from metrics_storage.constants import VOLUME_ID_LABEL
+from metrics_storage.controller.fleet.absences import Absences
 from metrics_storage.controller.fleet.admission import BindingStore
 from metrics_storage.controller.fleet.agents import Agent, Agents
 from metrics_storage.controller.fleet.remote_engine import RemoteEngine
 from metrics_storage.controller.site import Site
-from metrics_storage.errors import JournalError, NodeUnavailableError
+from metrics_storage.errors import JournalError, NodeLostError, NodeUnavailableError
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import Claims
 from metrics_storage.kube.deletion_waiter import DeletionWaiter
@@ -26,11 +27,19 @@ class FleetSites:
     volume_selector = VOLUME_ID_LABEL
 
     def __init__(
-        self, agents: Agents, bindings: BindingStore, api: Api, waiter: DeletionWaiter, directory: str
+        self,
+        agents: Agents,
+        bindings: BindingStore,
+        absences: Absences,
+        api: Api,
+        waiter: DeletionWaiter,
+        *,
+        directory: str,
     ) -> None:
         """`directory` is where the storage volume is on every node, as the kubelet sees it."""
         self._agents = agents
         self._bindings = bindings
+        self._absences = absences
         self._api = api
         self._waiter = waiter
         self._directory = directory
@@ -71,6 +80,13 @@ class FleetSites:
 
     def is_away_for_a_moment(self, site: Site) -> bool:
         return 0 < self._agents.seconds_away(site.volume_id) < _MOMENT
+
+    async def loss_of(self, site: Site, *, known: bool) -> NodeLostError | None:
+        loss = await self._absences.loss_of(site.volume_id, known=known)
+        return loss.error if loss else None
+
+    async def is_given_up(self, site: Site, uid: Uid, *, evidence: bool) -> bool:
+        return await self._absences.is_given_up(site.volume_id, uid, evidence=evidence)
 
     async def _may_take(self, agent: Agent, node_selector: Mapping[str, str]) -> bool:
         """Whether a node takes new directories, as it is now."""

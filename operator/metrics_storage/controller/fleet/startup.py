@@ -9,6 +9,7 @@ from typing import Final
 
 import grpc
 
+from metrics_storage.controller.fleet.absences import Absences
 from metrics_storage.controller.fleet.admission import Admission
 from metrics_storage.controller.fleet.agents import AgentPod, Agents
 from metrics_storage.controller.fleet.authentication import TokenReviewer
@@ -25,6 +26,7 @@ from metrics_storage.engine.volume.attendance import lock_when_free, lost_volume
 from metrics_storage.engine.volume.bindings import Bindings
 from metrics_storage.engine.volume.certificate import CertificateFile
 from metrics_storage.engine.volume.epochs import Epochs
+from metrics_storage.engine.volume.releases import Releases
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.errors import SettingsError
 from metrics_storage.kube import authority
@@ -57,6 +59,7 @@ async def open_vault(
     await authority.publish(api, settings.operator_namespace, certificate.certificate)
     epoch = await asyncio.to_thread(Epochs(quarantine).take)
     bindings = await asyncio.to_thread(Bindings, quarantine)
+    releases = Releases(quarantine)
     vault = await asyncio.to_thread(LocalVault, quarantine)
 
     def vault_for(pod: AgentPod) -> LocalVault:
@@ -66,7 +69,8 @@ async def open_vault(
     streams = VaultStreams(agents, vault_for)
     stack.push_async_callback(streams.close)
     reviewer = TokenReviewer(api, settings.operator_namespace, settings.agents_service_account)
-    server = FleetServer(agents, epoch, reviewer, Admission(bindings, reviewer.node_exists), streams)
+    admission = Admission(bindings, releases, reviewer.node_exists)
+    server = FleetServer(agents, epoch, reviewer, admission, streams)
     host, port = settings.agents_address
     try:
         await server.start(f"{host}:{port}", _credentials(certificate))
@@ -75,7 +79,8 @@ async def open_vault(
     stack.push_async_callback(server.stop, _GRACE)
     _log.info("agents may dial %s:%s; epoch %d", host, port, epoch)
     waiter = DeletionWaiter(api, settings.namespaces)
-    sites = FleetSites(agents, bindings, api, waiter, str(settings.agents_directory))
+    absences = Absences(agents, bindings, releases, reviewer.node_exists, accept_loss_after=settings.accept_loss_after)
+    sites = FleetSites(agents, bindings, absences, api, waiter, directory=str(settings.agents_directory))
     # Digests in journals are on the nodes; what archives and manifests say of each other is read here.
     scrubber = LocalScrubber(quarantine, lambda _uid: None, rate=settings.scrub_rate)
     stack.callback(scrubber.close)

@@ -1,6 +1,7 @@
 """Which storage volume belongs to which node, as small files on the quarantine volume of all nodes."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Final
 
@@ -36,9 +37,9 @@ class Bindings:
         """The binding of a storage volume, None where it was never seen."""
         return self._by_volume.get(volume_id)
 
-    def of_node(self, node_uid: Uid) -> Binding | None:
-        """The binding of a node, None where no volume of it was ever seen."""
-        return next((binding for binding in self._by_volume.values() if binding.node_uid == node_uid), None)
+    def of_node(self, node_uid: Uid) -> Sequence[Binding]:
+        """The bindings of a node: of the volume that it has, and of those that it had and were given up."""
+        return [binding for binding in self._by_volume.values() if binding.node_uid == node_uid]
 
     def record(self, binding: Binding) -> None:
         """Bind a storage volume to a node, in place of its former one; durable when this returns."""
