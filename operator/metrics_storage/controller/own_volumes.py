@@ -18,11 +18,11 @@ from metrics_storage.engine.volume.volume import Volume
 from metrics_storage.engine.volume.volume_pair import open_pair
 from metrics_storage.errors import SettingsError, VolumeError
 from metrics_storage.kube.api import Api
-from metrics_storage.kube.claims import Claims
 from metrics_storage.kube.deletion_waiter import DeletionWaiter
 from metrics_storage.kube.discovery import Known, find_known, find_template
 from metrics_storage.kube.volume_ids import agree, recall
 from metrics_storage.kube.volume_source import ClaimSource, VolumeTemplate
+from metrics_storage.kube.volumes import Volumes
 from metrics_storage.model.identity import Uid
 
 
@@ -45,8 +45,8 @@ async def open_own_volumes(
     disk = StorageEngine(storage, LocalVault(quarantine, Origin(settings.cluster, settings.node_name or "")))
     engine = LocalEngine(disk, workers=settings.workers, archive_workers=settings.archive_workers)
     stack.callback(engine.close)
-    claims = Claims(api, DeletionWaiter(api, settings.namespaces), template, storage.id)
-    site = Site(engine, Uid(storage.id), template, claims)
+    volumes = Volumes(api, DeletionWaiter(api, settings.namespaces), template, storage.id)
+    site = Site(engine, Uid(storage.id), template, volumes)
     sites = OneSite(site, f"{constants.VOLUME_ID_LABEL}={storage.id}")
     scrubber = LocalScrubber(quarantine, disk.find, rate=settings.scrub_rate)
     stack.callback(scrubber.close)

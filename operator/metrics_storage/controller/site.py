@@ -6,14 +6,14 @@ from typing import Any, Protocol
 
 from metrics_storage.controller.engine_api import Engine
 from metrics_storage.errors import NodeLostError
-from metrics_storage.kube.claims import Claims
 from metrics_storage.kube.volume_source import VolumeTemplate
+from metrics_storage.kube.volumes import Volumes
 from metrics_storage.model.identity import Identity, Uid
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A storage volume: its id, the engine that works on it, how Pods reach its directories, and their claims.
+    """A storage volume: its id, the engine that works on it, how Pods reach its directories, and by which volumes.
 
     `recorded` says that a status has to name the volume, because there are others.
     """
@@ -21,7 +21,7 @@ class Site:
     engine: Engine
     volume_id: Uid
     template: VolumeTemplate
-    claims: Claims
+    volumes: Volumes
     recorded: bool = False
 
     def placement(self, identity: Identity) -> dict[str, Any]:

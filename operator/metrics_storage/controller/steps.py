@@ -33,7 +33,8 @@ class Steps:
         self._identity = subject.identity
         self._site = site
         self._engine = site.engine
-        self._claims = site.claims
+        self._volumes = site.volumes
+        self._claims = site.volumes.claims
         self._events = events
 
     async def check_not_lost(self) -> None:
@@ -58,7 +59,7 @@ class Steps:
             ensured = await self._engine.ensure(identity, spec)
             repairs = ensured.repairs
             if not bound:
-                made = await self._claims.ensure(identity, spec, fresh=record is None)
+                made = await self._volumes.ensure(identity, spec, fresh=record is None)
                 repairs += made if subject.was_ready else ()
         usage = await self._engine.measure(identity) if measure else None
         findings = Findings(record=ensured.record, bound=True, usage=usage, **self._site.placement(identity))
@@ -101,7 +102,7 @@ class Steps:
                 if record.quarantine.accepted_losses:
                     message += ", without what a person accepted as lost"
                 await self._events.tell(identity, reasons.QUARANTINED, message)
-        await self._claims.withdraw_volume(identity, _CLAIM_TIMEOUT)
+        await self._volumes.withdraw(identity, _CLAIM_TIMEOUT)
         await self.publish(record)
 
     async def finalize(self) -> None:
@@ -112,11 +113,11 @@ class Steps:
             await self.publish(record)
         if record is None:
             await self._engine.check_never_made(identity, claimed=subject.was_provisioned)
-            await self._claims.withdraw_claim(identity, _CLAIM_TIMEOUT)
-            await self._claims.withdraw_volume(identity, _CLAIM_TIMEOUT)
+            await self._claims.withdraw(identity, _CLAIM_TIMEOUT)
+            await self._volumes.withdraw(identity, _CLAIM_TIMEOUT)
             return
         if not wants_quarantine(subject, record):
-            await self._claims.withdraw_claim(identity, _CLAIM_TIMEOUT)
+            await self._claims.withdraw(identity, _CLAIM_TIMEOUT)
             # Waiting may have taken long: an annotation that came meanwhile counts, and nothing is destroyed
             # for an object that somebody made vanish by taking our finalizer off.
             fresh = await subject.read_again()
@@ -130,13 +131,13 @@ class Steps:
         else:
             await self._engine.condemn(identity)
             await self._engine.remove(identity)
-        await self._claims.withdraw_volume(identity, _CLAIM_TIMEOUT)
+        await self._volumes.withdraw(identity, _CLAIM_TIMEOUT)
 
     async def withdraw(self, loss: NodeLostError) -> None:
         """Take claim and volume away, leaving the directory on a node that does not come back."""
         await self.publish(None, explain(loss))
-        await self._claims.withdraw_claim(self._identity, _CLAIM_TIMEOUT)
-        await self._claims.withdraw_volume(self._identity, _CLAIM_TIMEOUT)
+        await self._claims.withdraw(self._identity, _CLAIM_TIMEOUT)
+        await self._volumes.withdraw(self._identity, _CLAIM_TIMEOUT)
 
     async def publish(self, record: Record | None, problem: Explanation | None = None) -> None:
         """Say in the status how far it is."""
@@ -148,10 +149,10 @@ class Steps:
         """Wait until nobody uses the directory; who is still using it must not get the time to shred it."""
         identity = self._identity
         try:
-            await self._claims.withdraw_claim(identity, _IDLE_CLAIM_TIMEOUT)
+            await self._claims.withdraw(identity, _IDLE_CLAIM_TIMEOUT)
         except ClaimInUseError:
             try:
                 await self._engine.snapshot(identity)
             except MetricsStorageError as exc:
                 _log.warning("%s: no provisional archive: %s", identity, exc)
-            await self._claims.withdraw_claim(identity, _CLAIM_TIMEOUT)
+            await self._claims.withdraw(identity, _CLAIM_TIMEOUT)

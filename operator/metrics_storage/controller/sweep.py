@@ -12,8 +12,8 @@ from metrics_storage.controller.reconciler import Reconciler
 from metrics_storage.controller.site import Sites
 from metrics_storage.errors import MetricsStorageError
 from metrics_storage.kube.api import Api
-from metrics_storage.kube.claims import is_bound
 from metrics_storage.kube.resources import CLAIMS, STORAGES, VOLUMES, Resource
+from metrics_storage.kube.volumes import is_bound
 from metrics_storage.model import reasons
 from metrics_storage.model.error_reasons import explain
 from metrics_storage.model.identity import Uid

@@ -14,9 +14,9 @@ from metrics_storage.engine.host import LocalEngine
 from metrics_storage.engine.lifecycle.engine import StorageEngine
 from metrics_storage.engine.volume.volume import Role, Volume
 from metrics_storage.kube.api import Api
-from metrics_storage.kube.claims import Claims
 from metrics_storage.kube.deletion_waiter import DeletionWaiter
 from metrics_storage.kube.volume_source import VolumeTemplate
+from metrics_storage.kube.volumes import Volumes
 from metrics_storage.model.identity import Uid
 from tests.unit.controller.fake_api import FakeApi
 from tests.unit.controller.world import World
@@ -37,6 +37,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         disk = StorageEngine(storage, LocalVault(quarantine))
         engine = LocalEngine(disk, workers=2, archive_workers=1)
         template = VolumeTemplate("hostPath", "/srv")
-        site = Site(engine, Uid(storage.id), template, Claims(api, DeletionWaiter(api), template, storage.id))
+        site = Site(engine, Uid(storage.id), template, Volumes(api, DeletionWaiter(api), template, storage.id))
         yield World(fake, Reconciler(api, OneSite(site, "here"), Events(api)), tmp_path, disk)
         engine.close()

@@ -39,6 +39,7 @@ STALLING = (
     errors.DirectoryExistsError,
     errors.DirectoryVanishedError,
     errors.JournalError,
+    errors.NodeLostError,
     errors.RemovalError,
     errors.VolumeFullError,
     errors.VolumeError,

@@ -16,9 +16,9 @@ from metrics_storage.controller.site import OneSite, Site
 from metrics_storage.controller.sweep import Sweep
 from metrics_storage.errors import KubernetesError
 from metrics_storage.kube.api import Api
-from metrics_storage.kube.claims import Claims
 from metrics_storage.kube.resources import STORAGES, VOLUMES, Resource
 from metrics_storage.kube.volume_source import VolumeTemplate
+from metrics_storage.kube.volumes import Volumes
 from metrics_storage.model.identity import Uid
 
 UID = "0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"
@@ -85,7 +85,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 def sweep(world: World) -> Sweep:
     return Sweep(
         cast(Api, world),
-        OneSite(Site(cast(Engine, world), Uid.new(), VolumeTemplate("hostPath", "/srv"), cast(Claims, world)), "here"),
+        OneSite(Site(cast(Engine, world), Uid.new(), VolumeTemplate("hostPath", "/srv"), cast(Volumes, world)), "here"),
         cast(Reconciler, world),
         interval=0.01,
         watched=world.known.__contains__,

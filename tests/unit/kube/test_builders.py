@@ -1,8 +1,8 @@
 """The objects that the operator makes."""
 
 from metrics_storage.kube.builders import belongs_to, build_claim, build_event, build_volume
-from metrics_storage.kube.claims import is_bound
 from metrics_storage.kube.volume_source import VolumeTemplate
+from metrics_storage.kube.volumes import is_bound
 from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.spec import StorageSpec
 

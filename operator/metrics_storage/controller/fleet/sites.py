@@ -11,10 +11,10 @@ from metrics_storage.controller.fleet.remote_engine import RemoteEngine
 from metrics_storage.controller.site import Site
 from metrics_storage.errors import JournalError, NodeLostError, NodeUnavailableError
 from metrics_storage.kube.api import Api
-from metrics_storage.kube.claims import Claims
 from metrics_storage.kube.deletion_waiter import DeletionWaiter
 from metrics_storage.kube.resources import NODES
 from metrics_storage.kube.volume_source import HOSTNAME_LABEL, on_host
+from metrics_storage.kube.volumes import Volumes
 from metrics_storage.model.identity import Uid
 
 _MOMENT: Final = 60.0
@@ -102,8 +102,8 @@ class FleetSites:
 
     def _site(self, volume_id: Uid) -> Site:
         template = on_host(self._directory, self._host(volume_id))
-        claims = Claims(self._api, self._waiter, template, volume_id)
-        return Site(RemoteEngine(self._agents, volume_id), volume_id, template, claims, recorded=True)
+        volumes = Volumes(self._api, self._waiter, template, volume_id)
+        return Site(RemoteEngine(self._agents, volume_id), volume_id, template, volumes, recorded=True)
 
     def _host(self, volume_id: Uid) -> str:
         """What Pods' node affinity calls the node of a volume."""
