@@ -25,6 +25,8 @@ APP_LABELS: Final = {
 MANAGED_SELECTOR: Final = f"app.kubernetes.io/managed-by={COMPONENT}"
 
 STORAGE_CLASS: Final = "metrics-storage"
+WAITING_STORAGE_CLASS: Final = "metrics-storage-wait-for-first-consumer"
+BINDING_MODE_LABEL: Final = f"{GROUP}/volume-binding-mode"
 
 FILESYSTEM_OWNER: Final = "1000:1000"
 """Owner of a storage directory when nothing else is asked for: the first ordinary user, as `uid:gid`."""

@@ -11,6 +11,7 @@ COMPLETE = {
     "accessModes": ["ReadWriteOnce"],
     "directory": {"owner": "1000:1000", "mode": "0770"},
     "nodeSelector": {},
+    "volumeBindingMode": "Immediate",
     "deletionPolicy": "Delete",
 }
 
@@ -57,6 +58,11 @@ def test_what_is_left_out_is_filled_in(collection: Collection, fields: dict[str,
         ),
         pytest.param(
             {"nodeSelector": {"pool": "runners"}}, {**COMPLETE, "nodeSelector": {"pool": "runners"}}, id="nodeSelector"
+        ),
+        pytest.param(
+            {"volumeBindingMode": "WaitForFirstConsumer"},
+            {**COMPLETE, "volumeBindingMode": "WaitForFirstConsumer"},
+            id="volumeBindingMode",
         ),
         pytest.param({"deletionPolicy": "Retain"}, {**COMPLETE, "deletionPolicy": "Retain"}, id="deletionPolicy"),
     ],

@@ -11,6 +11,7 @@ SPEC = {
     "accessModes": ["ReadWriteOnce", "ReadOnlyMany"],
     "directory": {"owner": "2000:3000", "mode": "2770"},
     "nodeSelector": {"pool": "runners"},
+    "volumeBindingMode": "WaitForFirstConsumer",
     "deletionPolicy": "Delete",
 }
 
@@ -45,6 +46,13 @@ CHANGES = [
         "spec.nodeSelector",
         "nodeSelector is immutable: set it back to its present value, or delete this MetricsStorage and create it anew",
         id="nodeSelector",
+    ),
+    pytest.param(
+        {"volumeBindingMode": "Immediate"},
+        "spec.volumeBindingMode",
+        "volumeBindingMode is immutable: set it back to WaitForFirstConsumer, "
+        "or delete this MetricsStorage and create it anew",
+        id="volumeBindingMode",
     ),
 ]
 
@@ -84,6 +92,7 @@ def test_a_patched_value_is_refused_with_the_present_one(
         pytest.param({"directory": {"owner": None}}, ["spec.directory.owner"], id="owner"),
         pytest.param({"directory": {"mode": None}}, ["spec.directory.mode"], id="mode"),
         pytest.param({"nodeSelector": None}, ["spec.nodeSelector"], id="nodeSelector"),
+        pytest.param({"volumeBindingMode": None}, ["spec.volumeBindingMode"], id="volumeBindingMode"),
         pytest.param({"directory": None}, ["spec.directory.mode", "spec.directory.owner"], id="directory"),
     ],
 )
@@ -110,6 +119,7 @@ def test_taking_the_whole_spec_out_is_a_change_to_the_defaults(collection: Colle
         "spec.directory.mode",
         "spec.directory.owner",
         "spec.nodeSelector",
+        "spec.volumeBindingMode",
     ]
 
 
@@ -121,6 +131,7 @@ def test_taking_the_whole_spec_out_is_a_change_to_the_defaults(collection: Colle
         pytest.param({"directory": {"owner": "0:0"}}, id="owner"),
         pytest.param({"directory": {"mode": "0700"}}, id="mode"),
         pytest.param({"nodeSelector": {"pool": "runners"}}, id="nodeSelector"),
+        pytest.param({"volumeBindingMode": "WaitForFirstConsumer"}, id="volumeBindingMode"),
     ],
 )
 def test_a_value_cannot_be_added_where_the_default_was_used(collection: Collection, addition: dict[str, Any]) -> None:

@@ -171,7 +171,14 @@ def test_fields_that_nobody_defined_are_not_stored(collection: Collection) -> No
     answer = collection.create(spec={"path": "/etc", "directory": {"path": "../.."}})
 
     assert answer.accepted, answer.message
-    assert sorted(answer.body["spec"]) == ["accessModes", "capacity", "deletionPolicy", "directory", "nodeSelector"]
+    assert sorted(answer.body["spec"]) == [
+        "accessModes",
+        "capacity",
+        "deletionPolicy",
+        "directory",
+        "nodeSelector",
+        "volumeBindingMode",
+    ]
     assert sorted(answer.body["spec"]["directory"]) == ["mode", "owner"]
 
 

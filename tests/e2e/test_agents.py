@@ -12,13 +12,14 @@ from metrics_storage.cli.main import main
 from tests.e2e.agent_pods import issue, make_pod
 from tools.cluster import Cluster
 from tools.installation.fleet import AgentProcess, ControllerProcess
-from tools.installation.runners import Object, Runners
+from tools.installation.runners import Object, Runners, condition
 from tools.waiting import eventually
 
 OVERLAY = Path(__file__).parents[2] / "manifests" / "overlays" / "agents"
 SYSTEM = "metrics-storage"
 ACCOUNT = "metrics-storage-agent"
 NODES = ("node-a", "node-b")
+SELECTED = "volume.kubernetes.io/selected-node"
 
 
 @dataclass
@@ -133,6 +134,27 @@ def test_a_node_selector_and_a_cordon_decide_where_a_directory_goes(fleet: Fleet
     finally:
         fleet.cluster.kubectl("uncordon", "node-b")
     assert runners.wait_ready("c")[0]["status"]["nodeName"] == "node-b"
+
+
+def test_a_directory_that_waits_for_its_pod_is_made_where_the_scheduler_says(fleet: Fleet, runners: Runners) -> None:
+    runners.apply("runner-0", spec={"volumeBindingMode": "WaitForFirstConsumer"})
+    storage = runners.wait_condition("runner-0", "Ready", reason="WaitingForFirstConsumer")
+    assert condition(storage, "Provisioned")["status"] == "False"
+    assert not runners.volumes()
+    for node, reason in (("nowhere", "WaitingForFirstConsumer"), ("node-b", "Provisioned")):
+        runners.kubectl("annotate", "pvc", "runner-0", f"{SELECTED}={node}")
+        if node == "nowhere":
+            eventually(
+                lambda: SELECTED not in runners.get("pvc", "runner-0")["metadata"].get("annotations", {}),  # type: ignore[index]
+                seconds=10,
+                what="the scheduler may choose again",
+            )
+        storage = runners.wait_condition("runner-0", "Ready", reason=reason, seconds=10)
+    assert storage["status"]["nodeName"] == "node-b"
+    assert fleet.directory(storage).is_dir()
+    claim = runners.get("pvc", "runner-0")
+    assert claim is not None
+    assert claim["status"]["phase"] == "Bound"
 
 
 def test_a_killed_controller_goes_on_where_it_was(fleet: Fleet, runners: Runners) -> None:

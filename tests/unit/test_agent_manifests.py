@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import pytest
 
+from metrics_storage import constants
 from metrics_storage.agent.settings import AgentSettings
 from metrics_storage.cli.agent import agent
 from metrics_storage.controller.fleet.authentication import AUDIENCE
@@ -96,6 +97,17 @@ def test_every_node_has_an_agent_that_no_taint_keeps_away() -> None:
     assert spec["priorityClassName"] == priority["metadata"]["name"]
     assert 0 < priority["value"] < 1_000_000_000
     assert only(FOLDER, "DaemonSet")["spec"]["updateStrategy"]["rollingUpdate"] == {"maxUnavailable": "10%"}
+
+
+def test_pods_that_wait_for_a_directory_are_sent_where_agents_are() -> None:
+    classes = {each["metadata"]["name"]: each for each in rendered(FOLDER) if each["kind"] == "StorageClass"}
+    assert set(classes) == {constants.STORAGE_CLASS, constants.WAITING_STORAGE_CLASS}
+    waiting = classes[constants.WAITING_STORAGE_CLASS]
+    assert waiting["volumeBindingMode"] == "WaitForFirstConsumer"
+    assert waiting["provisioner"] != "kubernetes.io/no-provisioner"  # For those the scheduler looks for volumes.
+    (term,) = waiting["allowedTopologies"]
+    (label,) = term["matchLabelExpressions"]
+    assert agents()["nodeSelector"][label["key"]] in label["values"]
 
 
 def test_agents_reach_the_controller_and_nobody_reaches_agents() -> None:

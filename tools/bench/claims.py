@@ -17,7 +17,7 @@ from metrics_storage.kube.client import Client
 from metrics_storage.kube.resources import CLAIMS, STORAGES, VOLUMES, Resource
 from metrics_storage.kube.volume_source import VolumeTemplate
 from metrics_storage.model.identity import Identity, Uid
-from metrics_storage.model.spec import StorageSpec
+from metrics_storage.model.spec import StorageSpec, VolumeBindingMode
 from tools.cluster import Cluster, session_cluster
 from tools.installation.definition import install
 from tools.installation.process import OperatorProcess
@@ -86,12 +86,12 @@ def _binder(api: Client, count: int) -> float:
     spec, template = StorageSpec(), VolumeTemplate("hostPath", "/nonexistent")
 
     def create(identity: Identity) -> None:
-        claim = build_claim(identity, spec)
+        claim = build_claim(identity, spec, VolumeBindingMode.IMMEDIATE)
         del claim["metadata"]["ownerReferences"]
         made = api.create(CLAIMS, claim, _NAMESPACE)
         if made is None:
             raise RuntimeError(f"claim {identity.name} exists already")
-        api.create(VOLUMES, build_volume(identity, spec, template, made["metadata"]["uid"], "bench"))
+        api.create(VOLUMES, build_volume(identity, spec, template, made, "bench"))
 
     start = time.monotonic()
     _at_once(create, identities)

@@ -13,9 +13,10 @@ from metrics_storage.controller.attempts import Attempts
 from metrics_storage.controller.decisions import asks_for_archive
 from metrics_storage.controller.events import Events
 from metrics_storage.controller.fair_queue import FairQueue
+from metrics_storage.controller.placement import Placement
 from metrics_storage.controller.refusals import Refusals
 from metrics_storage.controller.site import Site, Sites
-from metrics_storage.controller.steps import Steps
+from metrics_storage.controller.steps import CLAIM_TIMEOUT, Steps
 from metrics_storage.controller.subject import Subject
 from metrics_storage.errors import (
     KubernetesError,
@@ -28,7 +29,6 @@ from metrics_storage.model import reasons
 from metrics_storage.model.error_reasons import explain
 from metrics_storage.model.identity import Uid
 from metrics_storage.model.record import Phase, Record
-from metrics_storage.model.spec import parse_node_selector
 from metrics_storage.model.status import Findings
 
 _log = logging.getLogger(__name__)
@@ -43,6 +43,7 @@ class Reconciler:
     def __init__(self, api: Api, sites: Sites, events: Events) -> None:
         self._api = api
         self._sites = sites
+        self._placement = Placement(sites, events)
         self._events = events
         self._queue = FairQueue(_PROVIDED_AT_ONCE)
         self._attempts = Attempts()
@@ -52,27 +53,33 @@ class Reconciler:
         """Converge a MetricsStorage that is not being deleted."""
         subject = Subject(body, self._api)
         async with self._attempt(subject):
-            site = await self._place(subject)
-            steps = Steps(subject, site, self._events)
-            record = await site.engine.find(subject.identity.uid)
-            if record is None:
-                await steps.check_not_lost()
-            if subject.quarantine_reason or (record and record.quarantine):
-                await steps.quarantine(record, subject.quarantine_reason or "")
-            else:
-                await steps.provide(record, self._queue)
+            await self._converge(subject)
 
-    async def look_after(self, body: Mapping[str, Any], *, bound: bool) -> None:
+    async def consume(self, body: Mapping[str, Any]) -> None:
+        """Converge a MetricsStorage as it is now, because a Pod that mounts its claim was scheduled to a node."""
+        subject = Subject(body, self._api)
+        async with self._attempt(subject):
+            fresh = await subject.read_again()
+            if fresh is not None and fresh.finalized and not fresh.deleting:
+                subject.follow(fresh)
+                await self._converge(fresh)
+
+    async def look_after(self, body: Mapping[str, Any], *, bound: bool, waiting: bool = False) -> None:
         """Measure a MetricsStorage out of a list, and converge it where it is not as it should be.
 
         What a handler is working on, or will come back to by itself, is left to it: quarantine and deletion.
-        `bound` says that claim and volume were seen to be right.
+        `bound` says that claim and volume were seen to be right, `waiting` that the claim is there and no Pod needs a
+        volume yet.
         """
         subject = Subject(body, self._api)
         if subject.deleting or not subject.finalized or self._attempts.is_running(subject.identity.uid):
             return
-        site = self._site_of(subject)
-        if site is None or self._sites.is_away_for_a_moment(site):
+        site = self._placement.find(subject)
+        if site is None:
+            if self._placement.waits_for_consumer(subject) and not waiting:
+                await self.consume(body)
+            return
+        if self._sites.is_away_for_a_moment(site):
             return
         async with self._attempt(subject):
             record = await site.engine.find(subject.identity.uid)
@@ -138,7 +145,7 @@ class Reconciler:
         """Whether the journal has a quarantine for a MetricsStorage, or cannot tell."""
         subject = Subject(body, self._api)
         try:
-            site = self._site_of(subject)
+            site = self._placement.find(subject)
             record = await site.engine.find(subject.identity.uid) if site else None
         except (MetricsStorageError, OSError):
             return True
@@ -154,28 +161,24 @@ class Reconciler:
         if (site := self._sites.find(uid, placed)) is not None:
             await site.engine.forget(uid)
 
-    def _site_of(self, subject: Subject) -> Site | None:
-        return self._sites.find(subject.identity.uid, subject.storage_volume_id)
-
-    async def _place(self, subject: Subject) -> Site:
-        """Where the directory is, or is to be from now on: the status says that before it is made.
-
-        Raises:
-            NodeUnavailableError: no node will do now.
-            ObjectChangedError: the status could not say it.
-        """
-        site = self._site_of(subject)
+    async def _converge(self, subject: Subject) -> None:
+        site = await self._placement.place(subject)
         if site is None:
-            site = await self._sites.choose(subject.identity.uid, parse_node_selector(subject.spec))
-        if site.recorded and subject.storage_volume_id is None:
-            await Steps(subject, site, self._events).publish(None)
-            if subject.storage_volume_id != site.volume_id:
-                raise ObjectChangedError(f"{subject.identity} was not placed: its status was refused")
-        return site
+            return
+        steps = Steps(subject, site, self._events)
+        record = await site.engine.find(subject.identity.uid)
+        if record is None:
+            await steps.check_not_lost()
+        if subject.quarantine_reason or (record and record.quarantine):
+            await steps.quarantine(record, subject.quarantine_reason or "")
+        else:
+            await steps.provide(record, self._queue)
 
     async def _finalize(self, subject: Subject) -> None:
-        site = self._site_of(subject)
-        if site is None:  # It was never placed, and nothing was ever made.
+        site = self._placement.find(subject)
+        if site is None:  # It was never placed, and nothing was ever made but perhaps a claim.
+            if self._sites.claims is not None:
+                await self._sites.claims.withdraw(subject.identity, CLAIM_TIMEOUT)
             return
         try:
             await Steps(subject, site, self._events).finalize()
@@ -229,7 +232,7 @@ class Reconciler:
             known = subject.says_reason(reasons.REQUEST_REFUSED)
             raise self._refusals.judge(subject.identity.uid, exc, known=known) from exc.__cause__
         except NodeUnavailableError as exc:
-            site = self._site_of(subject)
+            site = self._placement.find(subject)
             known = subject.says_reason(reasons.NODE_LOST)
             loss = await self._sites.loss_of(site, known=known) if site else None
             if loss is None:
@@ -253,7 +256,7 @@ class Reconciler:
     async def _known(self, subject: Subject) -> tuple[Steps | None, Record | None]:
         """What a journal knows, and where; nothing also where no volume can be asked."""
         try:
-            site = self._site_of(subject)
+            site = self._placement.find(subject)
             record = await site.engine.find(subject.identity.uid) if site else None
         except (MetricsStorageError, OSError):
             return None, None

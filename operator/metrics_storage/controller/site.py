@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from metrics_storage.controller.engine_api import Engine
 from metrics_storage.errors import NodeLostError
+from metrics_storage.kube.claims import Claims
 from metrics_storage.kube.volume_source import VolumeTemplate
 from metrics_storage.kube.volumes import Volumes
 from metrics_storage.model.identity import Identity, Uid
@@ -39,6 +40,10 @@ class Sites(Protocol):
     volume_selector: str
     """Label selector of the PersistentVolumes that may point into them."""
 
+    @property
+    def claims(self) -> Claims | None:
+        """The claims of those that wait for a consumer; None where there is one volume, and nothing to wait for."""
+
     def find(self, uid: Uid, placed: Uid | None) -> Site | None:
         """Where the directory of a uid is, or is to be, `placed` being the volume that the status names; or nowhere.
 
@@ -46,8 +51,8 @@ class Sites(Protocol):
             JournalError: several volumes know it.
         """
 
-    async def choose(self, uid: Uid, node_selector: Mapping[str, str]) -> Site:
-        """Where the directory of a uid is to be that is nowhere yet.
+    async def choose(self, uid: Uid, node_selector: Mapping[str, str], node: str | None = None) -> Site:
+        """Where the directory of a uid is to be that is nowhere yet: on `node`, where the scheduler chose one.
 
         Raises:
             NodeUnavailableError: no node that is connected now will do.
@@ -80,6 +85,8 @@ class Sites(Protocol):
 class OneSite:
     """The one storage volume of an operator that has its engine itself."""
 
+    claims = None
+
     def __init__(self, site: Site, volume_selector: str) -> None:
         self._site = site
         self.volume_selector = volume_selector
@@ -87,7 +94,7 @@ class OneSite:
     def find(self, _uid: Uid, _placed: Uid | None) -> Site:
         return self._site
 
-    async def choose(self, _uid: Uid, _node_selector: Mapping[str, str]) -> Site:
+    async def choose(self, _uid: Uid, _node_selector: Mapping[str, str], _node: str | None = None) -> Site:
         return self._site
 
     def reachable(self) -> Iterable[Site]:

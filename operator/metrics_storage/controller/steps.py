@@ -12,13 +12,13 @@ from metrics_storage.errors import ClaimInUseError, MetricsStorageError, NodeLos
 from metrics_storage.model import reasons
 from metrics_storage.model.error_reasons import Explanation, explain
 from metrics_storage.model.record import Phase, Record
-from metrics_storage.model.spec import parse_spec
+from metrics_storage.model.spec import VolumeBindingMode, parse_binding_mode, parse_spec
 from metrics_storage.model.status import Findings
 from metrics_storage.timestamps import utc_now
 
 _log = logging.getLogger(__name__)
 
-_CLAIM_TIMEOUT: Final = 10.0
+CLAIM_TIMEOUT: Final = 10.0
 """Seconds that one attempt waits for a claim or volume to go; Pods that use it may need much longer."""
 
 _IDLE_CLAIM_TIMEOUT: Final = 0.3
@@ -59,7 +59,9 @@ class Steps:
             ensured = await self._engine.ensure(identity, spec)
             repairs = ensured.repairs
             if not bound:
-                made = await self._volumes.ensure(identity, spec, fresh=record is None)
+                # Where there is one volume, there is nothing to wait for.
+                mode = parse_binding_mode(subject.spec) if self._site.recorded else VolumeBindingMode.IMMEDIATE
+                made = await self._volumes.ensure(identity, spec, mode, fresh=record is None)
                 repairs += made if subject.was_ready else ()
         usage = await self._engine.measure(identity) if measure else None
         findings = Findings(record=ensured.record, bound=True, usage=usage, **self._site.placement(identity))
@@ -102,7 +104,7 @@ class Steps:
                 if record.quarantine.accepted_losses:
                     message += ", without what a person accepted as lost"
                 await self._events.tell(identity, reasons.QUARANTINED, message)
-        await self._volumes.withdraw(identity, _CLAIM_TIMEOUT)
+        await self._volumes.withdraw(identity, CLAIM_TIMEOUT)
         await self.publish(record)
 
     async def finalize(self) -> None:
@@ -113,11 +115,11 @@ class Steps:
             await self.publish(record)
         if record is None:
             await self._engine.check_never_made(identity, claimed=subject.was_provisioned)
-            await self._claims.withdraw(identity, _CLAIM_TIMEOUT)
-            await self._volumes.withdraw(identity, _CLAIM_TIMEOUT)
+            await self._claims.withdraw(identity, CLAIM_TIMEOUT)
+            await self._volumes.withdraw(identity, CLAIM_TIMEOUT)
             return
         if not wants_quarantine(subject, record):
-            await self._claims.withdraw(identity, _CLAIM_TIMEOUT)
+            await self._claims.withdraw(identity, CLAIM_TIMEOUT)
             # Waiting may have taken long: an annotation that came meanwhile counts, and nothing is destroyed
             # for an object that somebody made vanish by taking our finalizer off.
             fresh = await subject.read_again()
@@ -131,19 +133,24 @@ class Steps:
         else:
             await self._engine.condemn(identity)
             await self._engine.remove(identity)
-        await self._volumes.withdraw(identity, _CLAIM_TIMEOUT)
+        await self._volumes.withdraw(identity, CLAIM_TIMEOUT)
 
     async def withdraw(self, loss: NodeLostError) -> None:
         """Take claim and volume away, leaving the directory on a node that does not come back."""
         await self.publish(None, explain(loss))
-        await self._claims.withdraw(self._identity, _CLAIM_TIMEOUT)
-        await self._volumes.withdraw(self._identity, _CLAIM_TIMEOUT)
+        await self._claims.withdraw(self._identity, CLAIM_TIMEOUT)
+        await self._volumes.withdraw(self._identity, CLAIM_TIMEOUT)
 
-    async def publish(self, record: Record | None, problem: Explanation | None = None) -> None:
+    async def publish(
+        self, record: Record | None, problem: Explanation | None = None, *, waiting_claim: str | None = None
+    ) -> None:
         """Say in the status how far it is."""
         place = self._site.placement(self._identity)
-        findings = Findings(record=record, problem=problem, deleting=self._subject.deleting, **place)
-        await self._subject.publish(findings)
+        await self._subject.publish(
+            Findings(
+                record=record, problem=problem, deleting=self._subject.deleting, waiting_claim=waiting_claim, **place
+            )
+        )
 
     async def _withdraw_claim_of_evidence(self) -> None:
         """Wait until nobody uses the directory; who is still using it must not get the time to shred it."""
@@ -155,4 +162,4 @@ class Steps:
                 await self._engine.snapshot(identity)
             except MetricsStorageError as exc:
                 _log.warning("%s: no provisional archive: %s", identity, exc)
-            await self._claims.withdraw(identity, _CLAIM_TIMEOUT)
+            await self._claims.withdraw(identity, CLAIM_TIMEOUT)

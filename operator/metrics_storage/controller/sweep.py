@@ -12,6 +12,7 @@ from metrics_storage.controller.reconciler import Reconciler
 from metrics_storage.controller.site import Sites
 from metrics_storage.errors import MetricsStorageError
 from metrics_storage.kube.api import Api
+from metrics_storage.kube.claims import is_waiting
 from metrics_storage.kube.resources import CLAIMS, STORAGES, VOLUMES, Resource
 from metrics_storage.kube.volumes import is_bound
 from metrics_storage.model import reasons
@@ -99,7 +100,9 @@ class Sweep:
                     self._in_background(uid, self._reconciler.take_over, body)
                 continue
             try:
-                await self._reconciler.look_after(body, bound=is_bound(claims.get(uid), volumes.get(uid)))
+                claim = claims.get(uid)
+                bound = is_bound(claim, volumes.get(uid))
+                await self._reconciler.look_after(body, bound=bound, waiting=is_waiting(claim))
             except Exception as exc:
                 _log.warning("%s", explain(exc).message)
             self.completed_at = time.monotonic()

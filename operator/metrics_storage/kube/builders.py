@@ -9,18 +9,22 @@ from typing import Any
 from metrics_storage import constants
 from metrics_storage.kube.volume_source import VolumeTemplate
 from metrics_storage.model.identity import Identity
-from metrics_storage.model.spec import StorageSpec
+from metrics_storage.model.spec import StorageSpec, VolumeBindingMode
 
 
-def build_claim(identity: Identity, spec: StorageSpec) -> dict[str, Any]:
-    """The claim that a runner's Pod mounts. It names no volume: bound in this order, no resync is waited for."""
+def build_claim(identity: Identity, spec: StorageSpec, mode: VolumeBindingMode) -> dict[str, Any]:
+    """The claim that a runner's Pod mounts. It names no volume: bound in this order, no resync is waited for.
+
+    Where it waits for a consumer, the scheduler writes on it which node it chose for that.
+    """
+    waits = mode is VolumeBindingMode.WAIT_FOR_FIRST_CONSUMER
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
         "metadata": {
             "name": identity.name,
             "namespace": identity.namespace,
-            "labels": _labels(identity),
+            "labels": _labels(identity) | ({constants.BINDING_MODE_LABEL: mode.value} if waits else {}),
             "ownerReferences": [
                 {
                     "apiVersion": constants.API_VERSION,
@@ -33,7 +37,7 @@ def build_claim(identity: Identity, spec: StorageSpec) -> dict[str, Any]:
             ],
         },
         "spec": {
-            "storageClassName": constants.STORAGE_CLASS,
+            "storageClassName": constants.WAITING_STORAGE_CLASS if waits else constants.STORAGE_CLASS,
             "accessModes": list(spec.access_modes),
             "resources": {"requests": {"storage": spec.capacity}},
         },
@@ -41,7 +45,7 @@ def build_claim(identity: Identity, spec: StorageSpec) -> dict[str, Any]:
 
 
 def build_volume(
-    identity: Identity, spec: StorageSpec, template: VolumeTemplate, claim_uid: str, volume_id: str
+    identity: Identity, spec: StorageSpec, template: VolumeTemplate, claim: Mapping[str, Any], volume_id: str
 ) -> dict[str, Any]:
     """The volume behind a claim. The uid in `claimRef` keeps every other claim of that name off it.
 
@@ -56,7 +60,7 @@ def build_volume(
             "labels": {**_labels(identity), constants.VOLUME_ID_LABEL: volume_id},
         },
         "spec": {
-            "storageClassName": constants.STORAGE_CLASS,
+            "storageClassName": claim["spec"].get("storageClassName", ""),
             "accessModes": list(spec.access_modes),
             "capacity": {"storage": spec.capacity},
             "persistentVolumeReclaimPolicy": "Retain",
@@ -65,7 +69,7 @@ def build_volume(
                 "kind": "PersistentVolumeClaim",
                 "name": identity.name,
                 "namespace": identity.namespace,
-                "uid": claim_uid,
+                "uid": claim["metadata"]["uid"],
             },
             **({"nodeAffinity": affinity} if affinity else {}),
             **source,

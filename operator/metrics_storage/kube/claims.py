@@ -9,11 +9,15 @@ from metrics_storage.kube.api import Api
 from metrics_storage.kube.deletion_waiter import DeletionWaiter
 from metrics_storage.kube.resources import CLAIMS, VOLUMES
 from metrics_storage.model.identity import Identity
-from metrics_storage.model.spec import StorageSpec
+from metrics_storage.model.spec import StorageSpec, VolumeBindingMode
 
 _IN_USE: Final = "is still in use: it goes when the Pods that mount it are gone"
 _PROTECTION: Final = ("kubernetes.io/pvc-protection", "kubernetes.io/pv-protection")
 """Finalizers of Kubernetes itself, which it takes off when nothing uses the object any more."""
+
+
+_SELECTED_NODE: Final = "volume.kubernetes.io/selected-node"
+"""Where the scheduler writes which node it chose for a Pod that mounts the claim."""
 
 
 class Claims:
@@ -23,7 +27,9 @@ class Claims:
         self._api = api
         self._waiter = waiter
 
-    async def ensure(self, identity: Identity, spec: StorageSpec, *, fresh: bool) -> tuple[dict[str, Any], bool]:
+    async def ensure(
+        self, identity: Identity, spec: StorageSpec, mode: VolumeBindingMode, *, fresh: bool
+    ) -> tuple[dict[str, Any], bool]:
         """The claim, and whether it was made now; `fresh` spares the look before that.
 
         Raises:
@@ -32,7 +38,7 @@ class Claims:
         """
         claim = None if fresh else await self._api.get(CLAIMS, identity.name, identity.namespace)
         if claim is None:
-            claim = await self._api.create(CLAIMS, builders.build_claim(identity, spec), identity.namespace)
+            claim = await self._api.create(CLAIMS, builders.build_claim(identity, spec, mode), identity.namespace)
             if claim is not None:
                 return claim, True
             claim = await self._api.get(CLAIMS, identity.name, identity.namespace)
@@ -49,6 +55,12 @@ class Claims:
                 "a new one follows then"
             )
         return claim, False
+
+    async def refuse_node(self, claim: Mapping[str, Any]) -> None:
+        """Have the scheduler choose again for a claim: it waits for the volume on the node that it chose."""
+        metadata = claim["metadata"]
+        patch = {"metadata": {"uid": metadata["uid"], "annotations": {_SELECTED_NODE: None}}}
+        await self._api.patch(CLAIMS, metadata["name"], patch, metadata["namespace"])
 
     async def withdraw(self, identity: Identity, max_wait: float) -> None:
         """Delete our claim and wait until it is really gone, as the API server itself says at the end.
@@ -72,6 +84,21 @@ class Claims:
             return True
         volume = await self._api.get(VOLUMES, identity.volume_name)
         return volume is not None and volume["spec"].get("claimRef", {}).get("uid") == claim["metadata"]["uid"]
+
+
+def selected_node(claim: Mapping[str, Any]) -> str | None:
+    """The node that the scheduler chose for the first Pod that mounts a claim, None while it chose none."""
+    return (claim["metadata"].get("annotations") or {}).get(_SELECTED_NODE)
+
+
+def is_waiting(claim: Mapping[str, Any] | None) -> bool:
+    """Whether a claim is there, without a volume, and no Pod needs one yet."""
+    return (
+        claim is not None
+        and selected_node(claim) is None
+        and not claim["spec"].get("volumeName")
+        and "deletionTimestamp" not in claim["metadata"]
+    )
 
 
 def holders(item: Mapping[str, Any]) -> str:

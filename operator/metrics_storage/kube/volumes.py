@@ -17,7 +17,7 @@ from metrics_storage.kube.deletion_waiter import DeletionWaiter
 from metrics_storage.kube.resources import CLAIMS, VOLUMES
 from metrics_storage.kube.volume_source import VolumeTemplate
 from metrics_storage.model.identity import Identity
-from metrics_storage.model.spec import StorageSpec
+from metrics_storage.model.spec import StorageSpec, VolumeBindingMode
 
 _BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
 
@@ -32,7 +32,9 @@ class Volumes:
         self._template = template
         self._volume_id = volume_id
 
-    async def ensure(self, identity: Identity, spec: StorageSpec, *, fresh: bool) -> tuple[str, ...]:
+    async def ensure(
+        self, identity: Identity, spec: StorageSpec, mode: VolumeBindingMode, *, fresh: bool
+    ) -> tuple[str, ...]:
         """Make claim and volume and bind them; returns in words what had to be repaired.
 
         Nothing is written where all is right already. `fresh` says that the storage was just provisioned, so
@@ -42,9 +44,8 @@ class Volumes:
             ConflictError: the name is taken by a claim or volume that is not ours.
             ClaimInUseError: our claim is being deleted; a new one follows when it is gone.
         """
-        claim, claim_made = await self.claims.ensure(identity, spec, fresh=fresh)
-        claim_uid = claim["metadata"]["uid"]
-        volume, volume_repair = await self._ensure_volume(identity, spec, claim_uid, fresh)
+        claim, claim_made = await self.claims.ensure(identity, spec, mode, fresh=fresh)
+        volume, volume_repair = await self._ensure_volume(identity, spec, claim, fresh)
         await self._bind(identity, spec, claim, volume)
         repairs = ("the claim was missing and was made anew",) if claim_made and not fresh else ()
         return repairs + ((volume_repair,) if volume_repair and not fresh else ())
@@ -79,10 +80,10 @@ class Volumes:
         return path
 
     async def _ensure_volume(
-        self, identity: Identity, spec: StorageSpec, claim_uid: str, fresh: bool
+        self, identity: Identity, spec: StorageSpec, claim: Mapping[str, Any], fresh: bool
     ) -> tuple[dict[str, Any], str | None]:
         """The volume, and in words how it was repaired."""
-        wanted = builders.build_volume(identity, spec, self._template, claim_uid, self._volume_id)
+        wanted = builders.build_volume(identity, spec, self._template, claim, self._volume_id)
         volume = None if fresh else await self._api.get(VOLUMES, identity.volume_name)
         if volume is None:
             volume = await self._api.create(VOLUMES, wanted)
@@ -97,7 +98,7 @@ class Volumes:
                 f"{self._path_of(wanted)}: delete that volume and the claim, and both are made anew"
             )
         is_labelled = wanted["metadata"]["labels"].items() <= (volume["metadata"].get("labels") or {}).items()
-        is_aimed = volume["spec"].get("claimRef", {}).get("uid") == claim_uid
+        is_aimed = volume["spec"].get("claimRef", {}).get("uid") == claim["metadata"]["uid"]
         if is_labelled and is_aimed:
             return volume, None
         patch: dict[str, Any] = {

@@ -4,6 +4,7 @@ from typing import Final
 
 PROVISIONED: Final = "Provisioned"
 PROVISIONING: Final = "Provisioning"
+WAITING_FOR_FIRST_CONSUMER: Final = "WaitingForFirstConsumer"
 REPAIRED: Final = "Repaired"
 DELETING: Final = "Deleting"
 CLAIM_IN_USE: Final = "ClaimInUse"

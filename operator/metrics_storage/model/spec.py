@@ -30,6 +30,13 @@ class DeletionPolicy(StrEnum):
     RETAIN = "Retain"
 
 
+class VolumeBindingMode(StrEnum):
+    """When it is decided on which node a directory is made, where there are many."""
+
+    IMMEDIATE = "Immediate"
+    WAIT_FOR_FIRST_CONSUMER = "WaitForFirstConsumer"
+
+
 @dataclass(frozen=True, slots=True)
 class StorageSpec:
     """The immutable part of a spec: how storage is provisioned.
@@ -123,6 +130,18 @@ def parse_policy(spec: Mapping[str, Any]) -> DeletionPolicy:
     if policy not in list(DeletionPolicy):
         raise InvalidSpecError(f"spec.deletionPolicy {policy!r} must be one of {', '.join(DeletionPolicy)}")
     return DeletionPolicy(policy)
+
+
+def parse_binding_mode(spec: Mapping[str, Any]) -> VolumeBindingMode:
+    """Read when the node is chosen.
+
+    Raises:
+        InvalidSpecError: it is none of both.
+    """
+    mode = spec.get("volumeBindingMode", VolumeBindingMode.IMMEDIATE)
+    if mode not in list(VolumeBindingMode):
+        raise InvalidSpecError(f"spec.volumeBindingMode {mode!r} must be one of {', '.join(VolumeBindingMode)}")
+    return VolumeBindingMode(mode)
 
 
 def parse_node_selector(spec: Mapping[str, Any]) -> Mapping[str, str]:

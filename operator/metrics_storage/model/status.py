@@ -1,7 +1,7 @@
 """The status of a MetricsStorage, computed whole from what is known; no I/O, no history but transition times."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from metrics_storage.errors import DirectoryVanishedError
@@ -17,16 +17,25 @@ _LOST: Final = (
 )
 
 
+_PROVIDED: Final = (reasons.PROVISIONED, "the directory exists and its claim is bound")
+_WAITING: Final = (
+    reasons.WAITING_FOR_FIRST_CONSUMER,
+    "the claim is there; the directory follows on the node that the first Pod which mounts it is scheduled to",
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
     """What one look at a MetricsStorage found.
 
     `path` and `node_name` say where its volume points, `volume_id` which storage volume that is on where there are
-    several; `usage` is None when it was not measured this time.
+    several; `usage` is None when it was not measured this time. `waiting_claim` is the claim that
+    waits for its first consumer, on whose node the directory will be.
     """
 
     record: Record | None
     bound: bool = False
+    waiting_claim: str | None = None
     deleting: bool = False
     problem: Explanation | None = None
     path: str | None = None
@@ -47,8 +56,13 @@ def build_status(findings: Findings, old: Mapping[str, Any], *, uid: str, genera
         now: RFC 3339 in UTC.
     """
     record, problem = findings.record, findings.problem or _loss(findings.record)
-    ready = findings.bound and record is not None and _in_service(record) and problem is None
+    provided = findings.bound and record is not None and _in_service(record)
+    ready = (provided or findings.waiting_claim is not None) and problem is None
     conditions = [_ready(ready, findings, problem)]
+    if record:
+        conditions.append(_provisioned(record, conditions[0]))
+    else:
+        conditions.extend(_previous(old, "Provisioned") or [replace(conditions[0], type="Provisioned", status=False)])
     if record and record.quarantine:
         conditions.append(_quarantined(record, problem))
     elif not record:
@@ -74,6 +88,7 @@ def build_status(findings: Findings, old: Mapping[str, Any], *, uid: str, genera
         status["quarantine"] = _quarantine(record) or old.get("quarantine")
     else:
         status.update({key: old.get(key) for key in ("path", "nodeName", "claimName", "volumeName", "usage")})
+        status["claimName"] = findings.waiting_claim or old.get("claimName")
         status["storageVolumeID"] = findings.volume_id or old.get("storageVolumeID")
         if findings.volume_id:  # The directory's place is chosen before it is made.
             status["nodeName"] = findings.node_name
@@ -111,7 +126,7 @@ def _has_archive(record: Record) -> bool:
 def _ready(ready: bool, findings: Findings, problem: Explanation | None) -> Condition:
     record = findings.record
     if ready:
-        return Condition("Ready", True, reasons.PROVISIONED, "the directory exists and its claim is bound")
+        return Condition("Ready", True, *(_WAITING if findings.waiting_claim else _PROVIDED))
     if problem:
         return Condition("Ready", False, problem.reason, problem.message)
     if _is_archived(record):
@@ -121,6 +136,12 @@ def _ready(ready: bool, findings: Findings, problem: Explanation | None) -> Cond
     if findings.deleting:
         return Condition("Ready", False, reasons.DELETING, "the directory is being removed")
     return Condition("Ready", False, reasons.PROVISIONING, "the directory and its claim are being made")
+
+
+def _provisioned(record: Record, ready: Condition) -> Condition:
+    if record.phase is Phase.PROVISIONED:
+        return Condition("Provisioned", True, reasons.PROVISIONED, "the directory exists")
+    return replace(ready, type="Provisioned", status=False)
 
 
 def _quarantined(record: Record, problem: Explanation | None) -> Condition:

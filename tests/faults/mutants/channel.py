@@ -5,12 +5,15 @@ from typing import Any, Final
 
 from metrics_storage.agent.calls import Calls
 from metrics_storage.channel.messages import read_record
+from metrics_storage.controller import decisions
 from metrics_storage.controller.fleet import remote_engine, vault_streams
+from metrics_storage.controller.fleet.absences import Absences
 from metrics_storage.controller.fleet.admission import Admission
 from metrics_storage.controller.fleet.agents import Agent, Agents
 from metrics_storage.controller.fleet.remote_engine import RemoteEngine
 from metrics_storage.controller.fleet.sites import FleetSites
 from metrics_storage.controller.fleet.vault_streams import VaultStreams
+from metrics_storage.controller.placement import Placement
 from metrics_storage.controller.reconciler import Reconciler
 from metrics_storage.controller.site import Site
 from metrics_storage.controller.subject import Subject
@@ -19,6 +22,7 @@ from metrics_storage.engine.archives.local_vault import LocalDraft
 from metrics_storage.engine.volume import epochs
 from metrics_storage.engine.volume.bindings import Bindings
 from metrics_storage.engine.volume.epochs import Epochs
+from metrics_storage.engine.volume.releases import Releases
 from metrics_storage.errors import NodeUnavailableError
 from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Archive
@@ -30,6 +34,7 @@ _ADMISSION: Final = "tests/unit/fleet/test_admission.py::"
 _STREAMS: Final = "tests/unit/fleet/test_vault_streams.py::"
 _ARCHIVES: Final = "tests/unit/fleet/test_remote_archives.py::"
 _SITES: Final = "tests/unit/fleet/test_sites.py::"
+_ABSENCES: Final = "tests/unit/fleet/test_absences.py::"
 _CALLS: Final = "tests/unit/fleet/test_calls.py::"
 
 
@@ -60,8 +65,12 @@ def _by_the_status_alone(_real: object, sites: FleetSites, _uid: Uid, placed: Ui
     return sites._site(placed) if placed else None
 
 
-async def _without_a_word(_real: object, reconciler: Reconciler, subject: Subject) -> Site:
-    return reconciler._site_of(subject) or await reconciler._sites.choose(subject.identity.uid, {})
+async def _without_a_word(_real: object, placement: Placement, subject: Subject) -> Site:
+    return placement.find(subject) or await placement._sites.choose(subject.identity.uid, {})
+
+
+async def _as_if_known(real: Any, absences: Absences, volume_id: Uid, **_: object) -> Any:
+    return await real(absences, volume_id, known=True)
 
 
 def _only_read(_real: object, archives: Archiver, identity: Identity, archive: Archive, progress: Any) -> None:
@@ -92,7 +101,7 @@ CHANNEL: Final[dict[str, Mutant]] = {
         in_place_of(Admission.admit, _admit), _ADMISSION + "test_nobody_speaks_for_the_volume_of_a_node_that_is_away"
     ),
     "a node without its disk is a new one": mutant(
-        says(Bindings.of_node, None), _ADMISSION + "test_a_node_whose_disk_is_not_mounted_is_not_a_new_one"
+        says(Bindings.of_node, []), _ADMISSION + "test_a_node_whose_disk_is_not_mounted_is_not_a_new_one"
     ),
     "a stream to the vault needs no session": mutant(
         Change(Agents.of_session, _any_session), _STREAMS + "test_a_stream_without_a_session_is_refused"
@@ -130,7 +139,17 @@ CHANNEL: Final[dict[str, Mutant]] = {
         _SITES + "test_a_place_that_the_status_lost_is_found_in_the_journals",
     ),
     "a directory is made before the status names its place": mutant(
-        Change(Reconciler._place, _without_a_word), _SITES + "test_the_place_is_in_the_status_before_anything_is_made"
+        Change(Placement.place, _without_a_word), _SITES + "test_the_place_is_in_the_status_before_anything_is_made"
+    ),
+    "evidence is given up with its node": mutant(
+        says(decisions.asks_for_archive, False, Reconciler._give_up),
+        _ABSENCES + "test_of_its_own_accord_only_what_was_not_to_be_archived_is_given_up",
+    ),
+    "what was given up does not wait for its node": mutant(
+        Change(Absences.loss_of, _as_if_known), _ABSENCES + "test_what_is_given_up_waits_until_its_node_is_lost"
+    ),
+    "what is back stays given up": mutant(
+        left_out(Releases.withdraw), _ADMISSION + "test_what_was_given_up_and_is_back_is_given_up_no_longer"
     ),
     "who waits is not told that the connection ended": mutant(
         left_out(Agent.end), _CALLS + "test_a_step_whose_answer_is_lost_is_repeated_and_done_once"

@@ -19,6 +19,13 @@ from metrics_storage.kube.resources import CLAIMS, STORAGES, VOLUMES, Resource
 from tests.unit.controller.world import UID, World
 
 
+def test_with_one_volume_there_is_no_consumer_to_wait_for(world: World) -> None:
+    world.apply({"volumeBindingMode": "WaitForFirstConsumer"})
+    world.reconcile()
+    assert world.reason("Ready") == "Provisioned"
+    assert world.api.objects[CLAIMS, "runners", "runner-0"]["spec"]["storageClassName"] == "metrics-storage"
+
+
 def test_a_claim_in_use_keeps_the_directory(world: World) -> None:
     world.apply()
     world.reconcile()

@@ -44,7 +44,7 @@ class World:
         """Pods use every claim, and nobody waits long for them to end."""
         self.api.held = True
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("metrics_storage.controller.steps._CLAIM_TIMEOUT", 0.05)
+            patch.setattr("metrics_storage.controller.steps.CLAIM_TIMEOUT", 0.05)
             yield
         self.api.held = False
 

@@ -21,15 +21,30 @@ def conditions(found: dict[str, Any]) -> dict[str, tuple[str, str]]:
 
 def test_a_bound_claim_on_a_provisioned_directory_is_ready_and_nothing_else() -> None:
     found = status(Findings(record=RECORD, bound=True, path="/srv/x", node_name="n"))
-    assert conditions(found) == {"Ready": ("True", "Provisioned")}
+    assert conditions(found) == {"Ready": ("True", "Provisioned"), "Provisioned": ("True", "Provisioned")}
     assert found["phase"] == "Ready"
     assert found["observedGeneration"] == 3
     assert (found["path"], found["nodeName"], found["claimName"]) == ("/srv/x", "n", "runner-0")
 
 
+def test_a_claim_that_waits_for_its_first_consumer_is_ready_and_not_provisioned() -> None:
+    found = status(Findings(record=None, waiting_claim="runner-0"))
+    reason = "WaitingForFirstConsumer"
+    assert conditions(found) == {"Ready": ("True", reason), "Provisioned": ("False", reason)}
+    assert (found["phase"], found["claimName"]) == ("Ready", "runner-0")
+    assert "path" not in found
+    failed = status(Findings(record=None, problem=explain(VolumeError("not mounted"))), found)
+    assert conditions(failed)["Ready"] == ("False", "VolumeUnavailable")
+    assert failed["claimName"] == "runner-0"
+
+
 def test_an_error_that_a_person_must_mend_is_stalled() -> None:
     found = status(Findings(record=RECORD, bound=True, problem=explain(ConflictError("claim x is not ours"))))
-    assert conditions(found) == {"Ready": ("False", "ClaimConflict"), "Stalled": ("True", "ClaimConflict")}
+    assert conditions(found) == {
+        "Ready": ("False", "ClaimConflict"),
+        "Provisioned": ("True", "Provisioned"),
+        "Stalled": ("True", "ClaimConflict"),
+    }
     assert found["phase"] == "Failed"
 
 
@@ -37,6 +52,7 @@ def test_an_error_that_passes_by_itself_is_reconciling() -> None:
     found = status(Findings(record=LATCHED, problem=explain(UncleanArchiveError("changed"))))
     assert conditions(found) == {
         "Ready": ("False", "ArchiveUnclean"),
+        "Provisioned": ("True", "Provisioned"),
         "Quarantined": ("False", "ArchiveUnclean"),
         "Reconciling": ("True", "ArchiveUnclean"),
     }
@@ -59,6 +75,7 @@ def test_a_finished_quarantine_is_the_record_of_its_archive() -> None:
     found = status(Findings(record=DONE))
     assert conditions(found) == {
         "Ready": ("False", "Quarantined"),
+        "Provisioned": ("False", "Quarantined"),
         "Quarantined": ("True", "Quarantined"),
         "Stalled": ("True", "Quarantined"),
     }
@@ -71,6 +88,7 @@ def test_a_released_loss_is_never_called_quarantined() -> None:
     found = status(Findings(record=replace(LATCHED, phase=Phase.GONE)))
     assert conditions(found) == {
         "Ready": ("False", "DirectoryVanished"),
+        "Provisioned": ("False", "DirectoryVanished"),
         "Quarantined": ("False", "DirectoryVanished"),
         "Stalled": ("True", "DirectoryVanished"),
     }

@@ -11,6 +11,7 @@ from metrics_storage.controller.fleet.remote_engine import RemoteEngine
 from metrics_storage.controller.site import Site
 from metrics_storage.errors import JournalError, NodeLostError, NodeUnavailableError
 from metrics_storage.kube.api import Api
+from metrics_storage.kube.claims import Claims
 from metrics_storage.kube.deletion_waiter import DeletionWaiter
 from metrics_storage.kube.resources import NODES
 from metrics_storage.kube.volume_source import HOSTNAME_LABEL, on_host
@@ -37,6 +38,7 @@ class FleetSites:
         directory: str,
     ) -> None:
         """`directory` is where the storage volume is on every node, as the kubelet sees it."""
+        self.claims = Claims(api, waiter)
         self._agents = agents
         self._bindings = bindings
         self._absences = absences
@@ -55,9 +57,10 @@ class FleetSites:
             )
         return self._site(knowing[0].volume_id) if knowing else None
 
-    async def choose(self, uid: Uid, node_selector: Mapping[str, str]) -> Site:
-        """The connected agent with the fewest storages; free bytes decide between equals."""
-        for agent in sorted(self._agents, key=_preference):
+    async def choose(self, uid: Uid, node_selector: Mapping[str, str], node: str | None = None) -> Site:
+        """The connected agent with the fewest storages, or that of `node`; free bytes decide between equals."""
+        candidates = [agent for agent in self._agents if node in (None, agent.pod.node)]
+        for agent in sorted(candidates, key=_preference):
             if not _has_labels(agent.pod.labels, node_selector):
                 continue
             agent.uids.add(uid)  # At once: others choose while the API server is asked.
@@ -70,9 +73,10 @@ class FleetSites:
             if may_take:
                 return self._site(agent.volume_id)
         wanted = ", ".join(f"{name}={value}" for name, value in node_selector.items())
+        which = f"node {node} cannot" if node else f"none of the {len(self._agents)} connected nodes can"
         raise NodeUnavailableError(
-            f"none of the {len(self._agents)} connected nodes can take it{' with ' + wanted if wanted else ''}: those "
-            "that are cordoned or being removed get nothing new"
+            f"{which} take it{' with ' + wanted if wanted else ''}: one that is not connected, or cordoned, or being "
+            "removed gets nothing new"
         )
 
     def reachable(self) -> Iterable[Site]:

@@ -12,8 +12,10 @@ from typing import Any, Final
 import kopf
 
 from metrics_storage import constants
+from metrics_storage.controller.consumers import Consumers
 from metrics_storage.controller.kopf_adapter.storage import Bookkeeping
 from metrics_storage.controller.reconciler import Reconciler
+from metrics_storage.kube.claims import selected_node
 from metrics_storage.model.error_reasons import explain
 from metrics_storage.model.identity import Uid
 from metrics_storage.model.resource import StorageResource
@@ -23,11 +25,17 @@ _log = logging.getLogger(__name__)
 _CHANGE: Final = "change"
 _DELETE: Final = "delete"
 _GONE: Final = "gone"
+_SELECTED: Final = "selected"
 """Ids of the handlers, under which kopf remembers how far each is."""
 
 
-def register(registry: kopf.OperatorRegistry, reconciler: Reconciler, bookkeeping: Bookkeeping) -> None:
-    """Register every handler for MetricsStorages."""
+def register(
+    registry: kopf.OperatorRegistry,
+    reconciler: Reconciler,
+    bookkeeping: Bookkeeping,
+    consumers: Consumers | None = None,
+) -> None:
+    """Register every handler for MetricsStorages, and with `consumers` the one for claims that wait for them."""
     resource = (constants.GROUP, constants.VERSION, constants.PLURAL)
 
     @kopf.on.resume(*resource, id=_CHANGE, registry=registry)
@@ -58,12 +66,22 @@ def register(registry: kopf.OperatorRegistry, reconciler: Reconciler, bookkeepin
         except Exception as exc:
             _log.warning("journal entry %s is left to the sweep: %s", uid, exc)
 
+    if consumers is not None:
+
+        @kopf.on.event("persistentvolumeclaims", id=_SELECTED, registry=registry, when=_is_selected)
+        def on_selected(body: kopf.Body, **_: Any) -> None:
+            consumers.serve(body)
+
 
 def again(exc: Exception) -> kopf.TemporaryError:
     """The one answer to every error: keep the data and come back, not all at the same moment."""
     problem = explain(exc)
     delay = problem.retry_after * random.uniform(0.8, 1.2)  # noqa: S311
     return kopf.TemporaryError(f"{problem.reason}: {problem.message}", delay=delay)
+
+
+def _is_selected(body: kopf.Body, **_: Any) -> bool:
+    return selected_node(body) is not None and not body["spec"].get("volumeName")
 
 
 def _has_gone(event: Mapping[str, Any], **_: Any) -> bool:

@@ -8,11 +8,12 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import kopf
 
 from metrics_storage import constants
+from metrics_storage.controller.consumers import Consumers
 from metrics_storage.controller.engine_api import Scrubber
 from metrics_storage.controller.events import Events
 from metrics_storage.controller.health import Health, serve
@@ -29,8 +30,12 @@ from metrics_storage.errors import SettingsError, WatchLostError
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.volume_source import ClaimSource, VolumeTemplate, parse_volume_source
 from metrics_storage.logs import LogFormat
+from metrics_storage.model.spec import VolumeBindingMode
 
 _log = logging.getLogger(__name__)
+
+_WAITING: Final = f"{constants.BINDING_MODE_LABEL}={VolumeBindingMode.WAIT_FOR_FIRST_CONSUMER}"
+"""Label of claims that wait for a consumer."""
 
 
 async def run(settings: Settings) -> None:
@@ -50,6 +55,9 @@ async def run(settings: Settings) -> None:
         sites, scrubber = await _open_volumes(stack, settings, source, api, health)
         events = Events(api)
         reconciler = Reconciler(api, sites, events)
+        consumers = Consumers(api, reconciler) if sites.claims is not None else None
+        if consumers is not None:
+            stack.push_async_callback(consumers.close)
         bookkeeping = Bookkeeping()
         sweep = Sweep(
             api,
@@ -64,7 +72,9 @@ async def run(settings: Settings) -> None:
         health.metrics = build_metrics(scrubber, sweep)
         await stack.enter_async_context(_background(sweep))
         await stack.enter_async_context(_background(scrub))
-        if await _run_kopf(settings, reconciler, health, bookkeeping, server=api.server, stop=sweep.watch_lost):
+        registry = kopf.OperatorRegistry()
+        register(registry, reconciler, bookkeeping, consumers)
+        if await _run_kopf(settings, registry, health, bookkeeping, server=api.server, stop=sweep.watch_lost):
             raise WatchLostError(
                 "the API server has MetricsStorages that no watch tells of; was the definition deleted and applied "
                 "again, or does the log tell of requests that failed? Nothing was lost: start the operator anew, as "
@@ -115,7 +125,7 @@ async def _background(loop: Sweep | Scrub) -> AsyncIterator[None]:
 
 async def _run_kopf(
     settings: Settings,
-    reconciler: Reconciler,
+    registry: kopf.OperatorRegistry,
     health: Health,
     bookkeeping: Bookkeeping,
     *,
@@ -124,8 +134,6 @@ async def _run_kopf(
 ) -> bool:
     """Serve until SIGTERM or `stop`; whether it was that which ended it."""
     stopped = False
-    registry = kopf.OperatorRegistry()
-    register(registry, reconciler, bookkeeping)
 
     @kopf.on.login(registry=registry)
     def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
@@ -165,6 +173,9 @@ def build_kopf_settings(settings: Settings, bookkeeping: Bookkeeping) -> kopf.Op
     result.persistence.diffbase_storage = bookkeeping.diff_base
     # Events are explicit and our own.
     result.posting.enabled = False
+    # Of the cluster's claims only those that wait for a consumer are watched. MetricsStorages are never selected: kopf
+    # takes one that leaves a selection for deleted.
+    result.watching.label_selectors["persistentvolumeclaims"] = f"{constants.MANAGED_SELECTOR},{_WAITING}"
     # Discovery of namespaces and definitions needs cluster-wide rights that given namespaces do not.
     result.scanning.disabled = bool(settings.namespaces)
     # Without limits, watches and requests freeze silently on a connection that died.
