@@ -1,23 +1,19 @@
 """A cluster with a node, the shipped image on it, and the operator as `kubectl apply -k` installs it."""
 
-import contextlib
 import itertools
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.node.images import load, load_runner
-from tests.node.rights import AuditLog, write_policy
+from tests.node.clusters import opened
+from tests.node.rights import AuditLog
 from tools.cluster import Cluster
-from tools.cluster.control_plane import Flags
 from tools.cluster.nodes.commands import obstacle
-from tools.cluster.plugin import choice_of, starting, tell, wish_of
-from tools.cluster.session import open_cluster
+from tools.cluster.plugin import choice_of, starting, tell
 from tools.image import BuiltImage, ensure_image
-from tools.installation.deployment import AGENT_USER, USER, Operator
+from tools.installation.deployment import Operator
 from tools.installation.runners import Runners
 from tools.waiting import eventually
 
@@ -89,18 +85,8 @@ def image(request: pytest.FixtureRequest) -> BuiltImage:
 
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest, image: BuiltImage, audit_log: AuditLog) -> Iterator[Cluster]:
-    """A cluster with one node and the image on it, and a default class whose volumes can be mounted by path."""
-    choice = choice_of(request.config)
-    policy = audit_log.path.with_name("policy.json")
-    write_policy(policy, USER, AGENT_USER)
-    flags = Flags(apiserver={"audit-policy-file": str(policy), "audit-log-path": str(audit_log.path)})
-    started = time.monotonic()
-    with contextlib.ExitStack() as stack:
-        with starting(request.config):
-            handle = stack.enter_context(open_cluster(wish_of(request.config), choice, flags, nodes=1))
-            load(handle, image.archive)
-            load_runner(handle, audit_log.path.parent)
-        tell(request.config, f"cluster with a node: {handle.provider}, up after {time.monotonic() - started:.1f} s")
+    """A cluster with one node and the image on it."""
+    with opened(request.config, image, audit_log, nodes=1) as handle:
         yield handle
 
 

@@ -20,7 +20,7 @@ CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.ar
 @pytest.fixture
 def fabric(tmp_path: Path) -> Iterator[Fabric]:
     """A network without nodes."""
-    fabric = Fabric.launch(tmp_path, "session")
+    fabric = Fabric.launch(tmp_path, "session", 1)
     yield fabric
     fabric.stop()
 

@@ -81,7 +81,7 @@ def launch(
         return plane, ()
     ensure_programs()
     node_programs()
-    fabric = Fabric.launch(state, lifetime)
+    fabric = Fabric.launch(state, lifetime, nodes)
     stack.callback(fabric.stop)
     names = [node_name(number) for number in range(1, nodes + 1)]
     plane = ControlPlane.launch(state, binaries, lifetime, flags, address=fabric.plan.machine, nodes=names)

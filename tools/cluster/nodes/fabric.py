@@ -56,20 +56,21 @@ class Plan:
 class Fabric:
     """The bridge, with this machine connected to it."""
 
-    def __init__(self, plan: Plan, process: Process) -> None:
+    def __init__(self, plan: Plan, process: Process, nodes: int) -> None:
         self.plan = plan
         self._process = process
+        self._nodes = nodes
 
     @classmethod
-    def launch(cls, state: Path, lifetime: Lifetime) -> Fabric:
-        """Make the bridge and connect this machine.
+    def launch(cls, state: Path, lifetime: Lifetime, nodes: int) -> Fabric:
+        """Make the bridge for so many nodes, and connect this machine.
 
         Raises ClusterError where a namespace, a bridge or a pair of virtual cables cannot be made.
         """
         plan = choose_plan(_routes())
         sleep = shutil.which("sleep") or "/bin/sleep"
         process = Process.spawn(HOLDER, ["unshare", "--net", "--", sleep, "infinity"], state, lifetime)
-        fabric = cls(plan, process)
+        fabric = cls(plan, process, nodes)
         try:
             wait_until("the network has a namespace", lambda: has_own_network(process.identity.pid), process)
             inside = fabric._inside
@@ -88,7 +89,8 @@ class Fabric:
     def connect(self, pid: int, number: int) -> None:
         """Give node `number`, whose first process has this pid, its cable and address.
 
-        It gets no default route: what is not on this fabric is unreachable at once, and nothing waits for it.
+        Pods of other nodes are behind their addresses. There is no default route: what is not on this fabric is
+        unreachable at once, and nothing waits for it.
         """
         port, inside = f"node{number}", _in_network_of(str(pid))
         # The kernel takes the cable of a node that lost its power away, but only some time later.
@@ -99,6 +101,9 @@ class Fabric:
         run([*inside, "ip", "link", "set", "lo", "up"])
         run([*inside, "ip", "address", "add", f"{self.plan.node(number)}/24", "dev", "eth0"])
         run([*inside, "ip", "link", "set", "eth0", "up"])
+        for other in range(1, self._nodes + 1):
+            if other != number:
+                run([*inside, "ip", "route", "add", self.plan.pods(other), "via", self.plan.node(other)])
 
     def stop(self) -> None:
         """Take the network away."""
