@@ -10,7 +10,9 @@ import grpc
 import pytest
 
 from metrics_storage.channel import channel_pb2 as pb
+from metrics_storage.channel.conversation import Conversation
 from metrics_storage.channel.transport import VaultStream, vault_on
+from metrics_storage.controller.fleet import vault_streams
 from metrics_storage.controller.fleet.agents import Agent
 from metrics_storage.engine.archives.local_vault import LocalDraft
 from metrics_storage.engine.archives.vault import Digests
@@ -144,6 +146,28 @@ def test_a_session_is_over_with_its_connection(tmp_path: Path) -> None:
             assert await code_of(writing) is grpc.StatusCode.OK
             await eventually(lambda: intruder.files() == [], "the unfinished archive is thrown away")
             assert await code_of(await intruder.opened()) is grpc.StatusCode.UNAUTHENTICATED
+
+    run(rule())
+
+
+def test_a_stream_that_is_cut_during_its_first_answer_ends_without_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def rule() -> None:
+        async with intruding(tmp_path) as intruder:
+
+            class Cut(Conversation[pb.FromVault, pb.ToVault]):
+                async def send(self, message: pb.FromVault) -> None:
+                    writing = asyncio.ensure_future(self._send(message))
+                    await asyncio.sleep(0)  # It has begun.
+                    intruder.controller.agents.remove(intruder.agents[1], "it is cut")
+                    await writing
+
+            monkeypatch.setattr(vault_streams, "Conversation", Cut)
+            writing = await intruder.opened()
+            await writing.write(BEGIN)
+            await writing.read()
+            assert await code_of(writing) is grpc.StatusCode.OK
 
     run(rule())
 

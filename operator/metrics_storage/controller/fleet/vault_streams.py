@@ -61,6 +61,8 @@ class VaultStreams:
     async def serve(self, requests: AsyncIterator[pb.ToVault], context: VaultContext) -> None:
         """Serve a stream until its agent or the agent's connection ends it."""
         agent, identity = await self._open(requests, context)
+        # gRPC sends this with the first answer, and once more where a stream is ended during that: then it hangs.
+        await context.send_initial_metadata(())
         ended = threading.Event()
 
         async def receive() -> pb.ToVault | None:
