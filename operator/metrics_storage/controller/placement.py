@@ -5,7 +5,10 @@ from metrics_storage.controller.site import Site, Sites
 from metrics_storage.controller.steps import Steps
 from metrics_storage.controller.subject import Subject
 from metrics_storage.errors import NodeUnavailableError, ObjectChangedError
+from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import selected_node
+from metrics_storage.kube.resources import VOLUMES
+from metrics_storage.kube.volumes import storage_volume_id
 from metrics_storage.model import reasons
 from metrics_storage.model.spec import VolumeBindingMode, parse_binding_mode, parse_node_selector, parse_spec
 from metrics_storage.model.status import Findings
@@ -14,17 +17,39 @@ from metrics_storage.model.status import Findings
 class Placement:
     """Finds and chooses storage volumes, for one MetricsStorage at a time."""
 
-    def __init__(self, sites: Sites, events: Events) -> None:
+    def __init__(self, api: Api, sites: Sites, events: Events) -> None:
+        self._api = api
         self._sites = sites
         self._events = events
 
     def find(self, subject: Subject) -> Site | None:
-        """Where the directory is, or is to be; None where that is not decided.
+        """Where the directory is, or is to be, as the status or a connected journal knows; None where none does.
 
         Raises:
             JournalError: several volumes know it.
         """
         return self._sites.find(subject.identity.uid, subject.storage_volume_id)
+
+    async def locate(self, subject: Subject) -> Site | None:
+        """The same, also where the status was lost, or is of a time when there was one volume; None if it is nowhere.
+
+        Raises:
+            JournalError: several volumes know it.
+            NodeUnavailableError: it is somewhere, and nobody says where.
+        """
+        site = self.find(subject)
+        if site is not None:
+            return site
+        identity = subject.identity
+        volume = await self._api.get(VOLUMES, identity.volume_name)
+        if volume is not None:
+            site = self._sites.find(identity.uid, storage_volume_id(volume))
+        if site is None and (volume is not None or subject.was_provisioned):
+            raise NodeUnavailableError(
+                f"{identity} has a directory, and neither its status nor volume {identity.volume_name} says on which "
+                "storage volume: it waits for the agent whose journal knows it"
+            )
+        return site
 
     def waits_for_consumer(self, subject: Subject) -> bool:
         """Whether a directory that is nowhere yet is made where the scheduler sends the first Pod that needs it."""
@@ -43,7 +68,7 @@ class Placement:
             NodeUnavailableError: no node will do now.
             ObjectChangedError: the status could not say it.
         """
-        site = self.find(subject) or await self._choose(subject)
+        site = await self.locate(subject) or await self._choose(subject)
         if site is not None and site.recorded and subject.storage_volume_id is None:
             # Whoever waits for its consumer was Ready before, and goes on to be.
             waiting_claim = subject.identity.name if self.waits_for_consumer(subject) else None

@@ -43,7 +43,7 @@ class Reconciler:
     def __init__(self, api: Api, sites: Sites, events: Events) -> None:
         self._api = api
         self._sites = sites
-        self._placement = Placement(sites, events)
+        self._placement = Placement(api, sites, events)
         self._events = events
         self._queue = FairQueue(_PROVIDED_AT_ONCE)
         self._attempts = Attempts()
@@ -175,7 +175,7 @@ class Reconciler:
             await steps.provide(record, self._queue)
 
     async def _finalize(self, subject: Subject) -> None:
-        site = self._placement.find(subject)
+        site = await self._placement.locate(subject)
         if site is None:  # It was never placed, and nothing was ever made but perhaps a claim.
             if self._sites.claims is not None:
                 await self._sites.claims.withdraw(subject.identity, CLAIM_TIMEOUT)

@@ -7,14 +7,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from metrics_storage.constants import FINALIZER, MANAGED_SELECTOR, UID_LABEL, VOLUME_ID_LABEL
+from metrics_storage.constants import FINALIZER, MANAGED_SELECTOR, UID_LABEL
 from metrics_storage.controller.reconciler import Reconciler
 from metrics_storage.controller.site import Sites
 from metrics_storage.errors import MetricsStorageError
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import is_waiting
 from metrics_storage.kube.resources import CLAIMS, STORAGES, VOLUMES, Resource
-from metrics_storage.kube.volumes import is_bound
+from metrics_storage.kube.volumes import is_bound, storage_volume_id
 from metrics_storage.model import reasons
 from metrics_storage.model.error_reasons import explain
 from metrics_storage.model.identity import Uid
@@ -106,7 +106,7 @@ class Sweep:
             except Exception as exc:
                 _log.warning("%s", explain(exc).message)
             self.completed_at = time.monotonic()
-        placed = known | {uid: _volume_id(volume) for uid, volume in volumes.items() if uid not in known}
+        placed = known | {uid: storage_volume_id(volume) for uid, volume in volumes.items() if uid not in known}
         await self._forget_ended({uid: volume_id for uid, volume_id in placed.items() if uid not in living})
 
     def _check_watched(self, uids: Iterable[Uid]) -> None:
@@ -196,11 +196,6 @@ class Sweep:
 def _waits_for_a_person(body: Mapping[str, Any]) -> bool:
     stalled = StorageResource(body).condition("Stalled")
     return bool(stalled) and stalled["reason"] != reasons.QUARANTINED
-
-
-def _volume_id(volume: Mapping[str, Any]) -> Uid | None:
-    """The storage volume that a PersistentVolume points into, by its label."""
-    return Uid.parse(volume["metadata"]["labels"].get(VOLUME_ID_LABEL, ""))
 
 
 def _by_uid(objects: Iterable[Mapping[str, Any]]) -> dict[Uid, Mapping[str, Any]]:

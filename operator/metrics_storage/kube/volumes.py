@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from metrics_storage.constants import UID_LABEL
+from metrics_storage.constants import UID_LABEL, VOLUME_ID_LABEL
 from metrics_storage.errors import ClaimInUseError, ConflictError, KubernetesError
 from metrics_storage.kube import builders
 from metrics_storage.kube.api import Api
@@ -16,7 +16,7 @@ from metrics_storage.kube.claims import Claims, holders
 from metrics_storage.kube.deletion_waiter import DeletionWaiter
 from metrics_storage.kube.resources import CLAIMS, VOLUMES
 from metrics_storage.kube.volume_source import VolumeTemplate
-from metrics_storage.model.identity import Identity
+from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.spec import StorageSpec, VolumeBindingMode
 
 _BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
@@ -128,6 +128,11 @@ class Volumes:
         if claim.get("status", {}).get("phase") != "Bound":
             status = builders.build_bound_claim_status(spec, claim["metadata"]["uid"])
             await self._api.patch(CLAIMS, identity.name, status, identity.namespace, subresource="status")
+
+
+def storage_volume_id(volume: Mapping[str, Any]) -> Uid | None:
+    """The storage volume that a PersistentVolume points into, by its label; None where it says none."""
+    return Uid.parse((volume["metadata"].get("labels") or {}).get(VOLUME_ID_LABEL, ""))
 
 
 def is_bound(claim: Mapping[str, Any] | None, volume: Mapping[str, Any] | None) -> bool:

@@ -69,6 +69,10 @@ async def _without_a_word(_real: object, placement: Placement, subject: Subject)
     return placement.find(subject) or await placement._sites.choose(subject.identity.uid, {})
 
 
+async def _as_far_as_is_known(_real: object, placement: Placement, subject: Subject) -> Site | None:
+    return placement.find(subject)
+
+
 async def _as_if_known(real: Any, absences: Absences, volume_id: Uid, **_: object) -> Any:
     return await real(absences, volume_id, known=True)
 
@@ -137,6 +141,10 @@ CHANNEL: Final[dict[str, Mutant]] = {
     "a place that a status lost is chosen anew": mutant(
         Change(FleetSites.find, _by_the_status_alone),
         _SITES + "test_a_place_that_the_status_lost_is_found_in_the_journals",
+    ),
+    "what nobody connected knows was never placed": mutant(
+        Change(Placement.locate, _as_far_as_is_known),
+        _SITES + "test_what_has_a_directory_is_neither_placed_anew_nor_let_go_meanwhile",
     ),
     "a directory is made before the status names its place": mutant(
         Change(Placement.place, _without_a_word), _SITES + "test_the_place_is_in_the_status_before_anything_is_made"

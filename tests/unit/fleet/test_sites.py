@@ -112,6 +112,59 @@ def test_a_place_that_the_status_lost_is_found_in_the_journals(tmp_path: Path) -
     run(rule())
 
 
+@pytest.mark.parametrize("lost", ["status", "the volume in it"])
+def test_what_has_a_directory_is_neither_placed_anew_nor_let_go_meanwhile(tmp_path: Path, lost: str) -> None:
+    async def rule() -> None:
+        async with fleet(tmp_path) as made:
+            body = made.apply(0)
+            await made.reconciler.reconcile(body)
+            before = dict(body["status"])
+            number = 0 if before["nodeName"] == "node-0" else 1
+            (made.directory(number, body) / "metrics.json").write_text("{")
+            await made.leave(number)
+            if lost == "status":
+                del body["status"]
+            else:  # As with an operator that had one storage volume.
+                del body["status"]["storageVolumeID"]
+            with pytest.raises(NodeUnavailableError):
+                await made.reconciler.reconcile(body)
+            body["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+            with pytest.raises(NodeUnavailableError):
+                await made.reconciler.finalize(body)
+            assert not made.directory(1 - number, body).exists()
+            await made.come_back(number)
+            await made.reconciler.finalize(body)
+            assert not made.directory(number, body).exists()
+
+    run(rule())
+
+
+@pytest.mark.parametrize("kept", ["a status", "a volume without labels"])
+def test_a_directory_of_which_nobody_says_where_it_is_waits_for_who_knows(tmp_path: Path, kept: str) -> None:
+    async def rule() -> None:
+        async with fleet(tmp_path, 1) as made:
+            body = made.apply(0)
+            await made.reconciler.reconcile(body)
+            await made.leave(0)
+            body["status"].pop("storageVolumeID")
+            key = VOLUMES, None, f"ms-{body['metadata']['uid']}"
+            if kept == "a status":
+                made.api.objects.pop(key)
+            else:
+                del body["status"]
+                del made.api.objects[key]["metadata"]["labels"]
+            with pytest.raises(NodeUnavailableError, match="waits for the agent whose journal knows it"):
+                await made.reconciler.reconcile(body)
+            body["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+            with pytest.raises(NodeUnavailableError, match="waits for the agent whose journal knows it"):
+                await made.reconciler.finalize(body)
+            await made.come_back(0)
+            await made.reconciler.finalize(body)
+            assert not made.directory(0, body).exists()
+
+    run(rule())
+
+
 def test_who_is_on_a_node_that_is_away_waits_for_it(tmp_path: Path) -> None:
     async def rule() -> None:
         async with fleet(tmp_path) as made:
