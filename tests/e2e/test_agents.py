@@ -2,93 +2,31 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from metrics_storage.cli.main import main
-from tests.e2e.agent_pods import issue, make_pod
+from tests.e2e.fleet import Fleet, installed, make_node
 from tools.cluster import Cluster
-from tools.installation.fleet import AgentProcess, ControllerProcess
-from tools.installation.runners import Object, Runners, condition
+from tools.installation.fleet import ControllerProcess
+from tools.installation.runners import Runners, condition
 from tools.waiting import eventually
 
-OVERLAY = Path(__file__).parents[2] / "manifests" / "overlays" / "agents"
-SYSTEM = "metrics-storage"
-ACCOUNT = "metrics-storage-agent"
 NODES = ("node-a", "node-b")
 SELECTED = "volume.kubernetes.io/selected-node"
-
-
-@dataclass
-class Fleet:
-    """A controller, and the agent of each node."""
-
-    cluster: Cluster
-    controller: ControllerProcess
-    agents: dict[str, AgentProcess]
-
-    def directory(self, storage: Object) -> Path:
-        """Where the directory of a MetricsStorage is."""
-        status = storage["status"]
-        path = Path(status["path"]).relative_to(self.controller.agents_directory)
-        return self.agents[status["nodeName"]].storage_root / path
-
-    def journals(self) -> list[Path]:
-        """The journal entries of all nodes."""
-        roots = [agent.storage_root / ".metrics-storage" / "journal" for agent in self.agents.values()]
-        return [path for root in roots for path in root.iterdir()]
-
-    def start(self, *nodes: str) -> None:
-        """Start agents that know the controller's certificate, and wait until they are connected."""
-        published = self.cluster.kubectl("-n", SYSTEM, "get", "cm", "metrics-storage-controller-ca", "-o", "json")
-        for node in nodes:
-            self.agents[node].ca_file.write_text(json.loads(published.stdout)["data"]["ca.crt"])
-            self.agents[node].start()
-
-
-def make_node(cluster: Cluster, name: str) -> None:
-    """Have a Node in the cluster."""
-    labels = {"kubernetes.io/hostname": name, "pool": name}
-    node: dict[str, Any] = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}
-    cluster.kubectl("create", "-f", "-", stdin=json.dumps(node))
 
 
 @pytest.fixture(scope="module")
 def fleet(cluster: Cluster, operator_kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Two nodes, with what the overlay for agents gives the controller."""
     root = tmp_path_factory.mktemp("fleet")
-    files = [OVERLAY / "controller-role.yaml", OVERLAY / "agent-account.yaml"]
-    for file in files:
-        cluster.kubectl("apply", "-f", str(file))
-    controller = ControllerProcess(operator_kubeconfig, root / "controller")
-    agents = {}
-    for name in NODES:
-        make_node(cluster, name)
-        agent = AgentProcess(Path("/nowhere"), root / name, controller_port=controller.agents_port)
-        agent.directory.mkdir()
-        pod = make_pod(cluster, SYSTEM, name, ACCOUNT, f"agent-{name}")
-        agent.token_file.write_text(issue(cluster, SYSTEM, ACCOUNT, pod))
-        agents[name] = agent
-    fleet = Fleet(cluster, controller, agents)
-    try:
-        controller.start()
+    with installed(cluster, ControllerProcess(operator_kubeconfig, root / "controller")) as fleet:
+        for name in NODES:
+            fleet.join(name, root / name)
+        fleet.controller.start()
         fleet.start(*NODES)
         yield fleet
-        for process in (controller, *agents.values()):
-            assert process.stop() == 0, process.log[-3000:]
-    finally:
-        for process in (controller, *agents.values()):
-            process.kill()
-        for name in NODES:
-            cluster.kubectl("-n", SYSTEM, "delete", "pod", f"agent-{name}", "--grace-period=0", "--force")
-            cluster.kubectl("delete", "node", name)
-        for file in files:
-            cluster.kubectl("delete", "-f", str(file))
-        memories = ("metrics-storage-controller-ca", "metrics-storage-volume-ids")
-        cluster.kubectl("-n", SYSTEM, "delete", "cm", *memories, "--ignore-not-found")
 
 
 @pytest.fixture

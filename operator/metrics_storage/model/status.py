@@ -90,7 +90,7 @@ def build_status(findings: Findings, old: Mapping[str, Any], *, uid: str, genera
         status.update({key: old.get(key) for key in ("path", "nodeName", "claimName", "volumeName", "usage")})
         status["claimName"] = findings.waiting_claim or old.get("claimName")
         status["storageVolumeID"] = findings.volume_id or old.get("storageVolumeID")
-        if findings.volume_id:  # The directory's place is chosen before it is made.
+        if findings.node_name:  # The directory's place is chosen before it is made.
             status["nodeName"] = findings.node_name
         status["quarantine"] = old.get("quarantine")
     return {key: value for key, value in status.items() if value is not None}

@@ -14,7 +14,7 @@ from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import Claims
 from metrics_storage.kube.deletion_waiter import DeletionWaiter
 from metrics_storage.kube.resources import NODES
-from metrics_storage.kube.volume_source import HOSTNAME_LABEL, on_host
+from metrics_storage.kube.volume_source import HOSTNAME_LABEL, VolumeTemplate, on_host
 from metrics_storage.kube.volumes import Volumes
 from metrics_storage.model.identity import Uid
 
@@ -105,16 +105,17 @@ class FleetSites:
         )
 
     def _site(self, volume_id: Uid) -> Site:
-        template = on_host(self._directory, self._host(volume_id))
+        host = self._host(volume_id)
+        template = on_host(self._directory, host) if host else VolumeTemplate("local", self._directory)
         volumes = Volumes(self._api, self._waiter, template, volume_id)
         return Site(RemoteEngine(self._agents, volume_id), volume_id, template, volumes, recorded=True)
 
-    def _host(self, volume_id: Uid) -> str:
-        """What Pods' node affinity calls the node of a volume."""
+    def _host(self, volume_id: Uid) -> str | None:
+        """What Pods' node affinity calls the node of a volume, None where no agent was ever seen with it."""
         if (agent := self._agents.get(volume_id)) is not None:
             return agent.pod.labels.get(HOSTNAME_LABEL, agent.pod.node)
         known = self._bindings.of_volume(volume_id)
-        return known.node if known else ""
+        return known.node if known else None
 
 
 def _preference(agent: Agent) -> tuple[int, int, str]:
