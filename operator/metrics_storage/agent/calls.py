@@ -7,12 +7,20 @@ from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from metrics_storage.channel import channel_pb2 as pb
-from metrics_storage.channel.messages import read_identity, read_spec, write_entry, write_failure, write_usage
+from metrics_storage.channel.messages import (
+    read_identity,
+    read_spec,
+    write_entry,
+    write_failure,
+    write_survey,
+    write_usage,
+)
 from metrics_storage.engine.host import LocalEngine
 from metrics_storage.engine.volume.epochs import Epochs
 from metrics_storage.errors import MetricsStorageError
 from metrics_storage.model.identity import Identity, Uid
-from metrics_storage.model.record import Record
+from metrics_storage.model.record import Phase, Record
+from metrics_storage.model.survey import Provided, Survey
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +45,7 @@ class Calls:
             "check_never_made": self._check_never_made,
             "forget": self._forget,
             "measure": self._measure,
+            "survey": self._survey,
         }
 
     async def accept(self, epoch: int) -> None:
@@ -102,6 +111,24 @@ class Calls:
         async with self._lock(identity.uid):
             usage = await self._engine.measure(identity)
         return pb.Result(usage=write_usage(usage)) if usage else pb.Result(nothing=pb.Nothing())
+
+    async def _survey(self, _step: pb.Survey) -> pb.Result:
+        uids = await self._engine.uids()
+        found = zip(uids, await asyncio.gather(*map(self._look_at, uids)), strict=True)
+        provided = {uid: each for uid, each in found if each is not None}
+        return pb.Result(surveyed=write_survey(Survey(uids, provided)))
+
+    async def _look_at(self, uid: Uid) -> Provided | None:
+        """How a directory was found, None where there is more to say of it than a survey does."""
+        async with self._lock(uid):
+            try:
+                record = await self._engine.find(uid)
+                if record is None or record.phase is not Phase.PROVISIONED or record.quarantine:
+                    return None
+                ensured = await self._engine.ensure(record.identity, record.spec)
+                return Provided(ensured.repairs, await self._engine.measure(record.identity))
+            except (MetricsStorageError, OSError):
+                return None  # Whoever asks for it itself is told why.
 
     def _leaving_entry(self, do: Callable[[Identity], Awaitable[Record]]) -> Callable[[Any], Awaitable[pb.Result]]:
         """A step that is told whose directory it is about, and leaves a journal entry."""

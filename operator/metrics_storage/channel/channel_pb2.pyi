@@ -71,7 +71,7 @@ class Spec(_message.Message):
     def __init__(self, capacity: _Optional[str] = ..., access_modes: _Optional[_Iterable[str]] = ..., owner: _Optional[str] = ..., mode: _Optional[str] = ...) -> None: ...
 
 class Call(_message.Message):
-    __slots__ = ("id", "epoch", "find", "uids", "ensure", "latch", "snapshot", "archive", "condemn", "remove", "retain", "check_never_made", "forget", "measure")
+    __slots__ = ("id", "epoch", "find", "uids", "ensure", "latch", "snapshot", "archive", "condemn", "remove", "retain", "check_never_made", "forget", "measure", "survey")
     ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     FIND_FIELD_NUMBER: _ClassVar[int]
@@ -86,6 +86,7 @@ class Call(_message.Message):
     CHECK_NEVER_MADE_FIELD_NUMBER: _ClassVar[int]
     FORGET_FIELD_NUMBER: _ClassVar[int]
     MEASURE_FIELD_NUMBER: _ClassVar[int]
+    SURVEY_FIELD_NUMBER: _ClassVar[int]
     id: int
     epoch: int
     find: Find
@@ -100,7 +101,8 @@ class Call(_message.Message):
     check_never_made: CheckNeverMade
     forget: Forget
     measure: Measure
-    def __init__(self, id: _Optional[int] = ..., epoch: _Optional[int] = ..., find: _Optional[_Union[Find, _Mapping]] = ..., uids: _Optional[_Union[Uids, _Mapping]] = ..., ensure: _Optional[_Union[Ensure, _Mapping]] = ..., latch: _Optional[_Union[Latch, _Mapping]] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., archive: _Optional[_Union[Archive, _Mapping]] = ..., condemn: _Optional[_Union[Condemn, _Mapping]] = ..., remove: _Optional[_Union[Remove, _Mapping]] = ..., retain: _Optional[_Union[Retain, _Mapping]] = ..., check_never_made: _Optional[_Union[CheckNeverMade, _Mapping]] = ..., forget: _Optional[_Union[Forget, _Mapping]] = ..., measure: _Optional[_Union[Measure, _Mapping]] = ...) -> None: ...
+    survey: Survey
+    def __init__(self, id: _Optional[int] = ..., epoch: _Optional[int] = ..., find: _Optional[_Union[Find, _Mapping]] = ..., uids: _Optional[_Union[Uids, _Mapping]] = ..., ensure: _Optional[_Union[Ensure, _Mapping]] = ..., latch: _Optional[_Union[Latch, _Mapping]] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., archive: _Optional[_Union[Archive, _Mapping]] = ..., condemn: _Optional[_Union[Condemn, _Mapping]] = ..., remove: _Optional[_Union[Remove, _Mapping]] = ..., retain: _Optional[_Union[Retain, _Mapping]] = ..., check_never_made: _Optional[_Union[CheckNeverMade, _Mapping]] = ..., forget: _Optional[_Union[Forget, _Mapping]] = ..., measure: _Optional[_Union[Measure, _Mapping]] = ..., survey: _Optional[_Union[Survey, _Mapping]] = ...) -> None: ...
 
 class Find(_message.Message):
     __slots__ = ("uid",)
@@ -180,21 +182,27 @@ class Measure(_message.Message):
     identity: Identity
     def __init__(self, identity: _Optional[_Union[Identity, _Mapping]] = ...) -> None: ...
 
+class Survey(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class Result(_message.Message):
-    __slots__ = ("id", "failure", "entry", "uids", "usage", "nothing")
+    __slots__ = ("id", "failure", "entry", "uids", "usage", "nothing", "surveyed")
     ID_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     ENTRY_FIELD_NUMBER: _ClassVar[int]
     UIDS_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     NOTHING_FIELD_NUMBER: _ClassVar[int]
+    SURVEYED_FIELD_NUMBER: _ClassVar[int]
     id: int
     failure: Failure
     entry: Entry
     uids: UidList
     usage: Usage
     nothing: Nothing
-    def __init__(self, id: _Optional[int] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., entry: _Optional[_Union[Entry, _Mapping]] = ..., uids: _Optional[_Union[UidList, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., nothing: _Optional[_Union[Nothing, _Mapping]] = ...) -> None: ...
+    surveyed: Surveyed
+    def __init__(self, id: _Optional[int] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., entry: _Optional[_Union[Entry, _Mapping]] = ..., uids: _Optional[_Union[UidList, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., nothing: _Optional[_Union[Nothing, _Mapping]] = ..., surveyed: _Optional[_Union[Surveyed, _Mapping]] = ...) -> None: ...
 
 class Entry(_message.Message):
     __slots__ = ("record", "repairs")
@@ -209,6 +217,24 @@ class UidList(_message.Message):
     UIDS_FIELD_NUMBER: _ClassVar[int]
     uids: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, uids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Surveyed(_message.Message):
+    __slots__ = ("uids", "provided")
+    UIDS_FIELD_NUMBER: _ClassVar[int]
+    PROVIDED_FIELD_NUMBER: _ClassVar[int]
+    uids: _containers.RepeatedScalarFieldContainer[str]
+    provided: _containers.RepeatedCompositeFieldContainer[Provided]
+    def __init__(self, uids: _Optional[_Iterable[str]] = ..., provided: _Optional[_Iterable[_Union[Provided, _Mapping]]] = ...) -> None: ...
+
+class Provided(_message.Message):
+    __slots__ = ("uid", "repairs", "usage")
+    UID_FIELD_NUMBER: _ClassVar[int]
+    REPAIRS_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    uid: str
+    repairs: _containers.RepeatedScalarFieldContainer[str]
+    usage: Usage
+    def __init__(self, uid: _Optional[str] = ..., repairs: _Optional[_Iterable[str]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
 
 class Usage(_message.Message):
     __slots__ = ("bytes", "files")

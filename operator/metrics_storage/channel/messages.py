@@ -8,6 +8,7 @@ from metrics_storage.model.error_codes import decode_error, encode_error
 from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Record
 from metrics_storage.model.spec import StorageSpec
+from metrics_storage.model.survey import Provided, Survey
 from metrics_storage.model.usage import Usage
 
 
@@ -64,6 +65,25 @@ def write_usage(usage: Usage) -> pb.Usage:
 def read_usage(message: pb.Usage) -> Usage:
     """The usage in a message."""
     return Usage(message.bytes, message.files)
+
+
+def write_survey(survey: Survey) -> pb.Surveyed:
+    """A survey as a message."""
+    provided = [
+        pb.Provided(uid=uid, repairs=each.repairs, usage=write_usage(each.usage) if each.usage else None)
+        for uid, each in survey.provided.items()
+    ]
+    return pb.Surveyed(uids=survey.uids, provided=provided)
+
+
+def read_survey(message: pb.Surveyed) -> Survey:
+    """The survey in a message; what is no uid is left out."""
+    provided = {
+        uid: Provided(tuple(each.repairs), read_usage(each.usage) if each.HasField("usage") else None)
+        for each in message.provided
+        if (uid := Uid.parse(each.uid)) is not None
+    }
+    return Survey([uid for uid in map(Uid.parse, message.uids) if uid is not None], provided)
 
 
 def write_failure(error: Exception) -> pb.Failure:

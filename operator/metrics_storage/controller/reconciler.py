@@ -30,6 +30,7 @@ from metrics_storage.model.error_reasons import explain
 from metrics_storage.model.identity import Uid
 from metrics_storage.model.record import Phase, Record
 from metrics_storage.model.status import Findings
+from metrics_storage.model.survey import Provided
 
 _log = logging.getLogger(__name__)
 
@@ -64,12 +65,14 @@ class Reconciler:
                 subject.follow(fresh)
                 await self._converge(fresh)
 
-    async def look_after(self, body: Mapping[str, Any], *, bound: bool, waiting: bool = False) -> None:
+    async def look_after(
+        self, body: Mapping[str, Any], *, bound: bool, waiting: bool = False, found: Provided | None = None
+    ) -> None:
         """Measure a MetricsStorage out of a list, and converge it where it is not as it should be.
 
         What a handler is working on, or will come back to by itself, is left to it: quarantine and deletion.
         `bound` says that claim and volume were seen to be right, `waiting` that the claim is there and no Pod needs a
-        volume yet.
+        volume yet, `found` how the directory was a moment ago.
         """
         subject = Subject(body, self._api)
         if subject.deleting or not subject.finalized or self._attempts.is_running(subject.identity.uid):
@@ -81,7 +84,10 @@ class Reconciler:
             return
         if self._sites.is_away_for_a_moment(site):
             return
+        steps = Steps(subject, site, self._events)
         async with self._attempt(subject):
+            if found is not None and bound and not found.repairs and steps.is_told(found):
+                return
             record = await site.engine.find(subject.identity.uid)
             if subject.quarantine_reason or (record and record.quarantine):
                 return
@@ -91,10 +97,10 @@ class Reconciler:
                 if fresh is None or fresh.deleting or fresh.quarantine_reason:
                     return
                 subject.follow(fresh)
-            steps = Steps(subject, site, self._events)
             if record is None:
                 await steps.check_not_lost()
-            await steps.provide(record, self._queue, bound=bound, measure=True)
+            repairs = found.repairs if found else ()
+            await steps.provide(record, self._queue, bound=bound, measure=True, repairs=repairs)
 
     async def finalize(self, body: Mapping[str, Any]) -> None:
         """Undo everything a MetricsStorage had, archiving it first where that is asked for.

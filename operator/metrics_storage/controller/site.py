@@ -1,15 +1,19 @@
 """Where directories are provisioned: all that the reconciler and the sweep know of storage volumes."""
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from metrics_storage.controller.engine_api import Engine
-from metrics_storage.errors import NodeLostError
+from metrics_storage.errors import MetricsStorageError, NodeLostError
 from metrics_storage.kube.claims import Claims
 from metrics_storage.kube.volume_source import VolumeTemplate
 from metrics_storage.kube.volumes import Volumes
 from metrics_storage.model.identity import Identity, Uid
+from metrics_storage.model.survey import Survey
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +63,8 @@ class Sites(Protocol):
             KubernetesError: the API server cannot be asked about nodes now.
         """
 
-    def reachable(self) -> Iterable[Site]:
-        """The volumes that can be asked now."""
+    async def survey(self) -> Mapping[Uid, Survey]:
+        """What the volumes know that can be asked now, by their ids."""
 
     def is_away_for_a_moment(self, site: Site) -> bool:
         """Whether its engine cannot be asked, which may be over before anybody needs to know."""
@@ -97,8 +101,13 @@ class OneSite:
     async def choose(self, _uid: Uid, _node_selector: Mapping[str, str], _node: str | None = None) -> Site:
         return self._site
 
-    def reachable(self) -> Iterable[Site]:
-        return (self._site,)
+    async def survey(self) -> Mapping[Uid, Survey]:
+        # What is here is looked at one by one: no message is spared, and each waits for what else happens to it.
+        try:
+            return {self._site.volume_id: Survey(await self._site.engine.uids(), {})}
+        except (MetricsStorageError, OSError) as exc:
+            _log.warning("%s", exc)
+            return {}
 
     def is_away_for_a_moment(self, _site: Site) -> bool:
         return False

@@ -81,7 +81,9 @@ class Sweep:
     async def once(self) -> None:
         """Look at everything once."""
         # In this order: what journal and volumes knew before the owners were listed is in that list, or has none.
-        known = await self._known()
+        surveys = await self._sites.survey()
+        known: dict[Uid, Uid | None] = {uid: each for each, survey in surveys.items() for uid in survey.uids}
+        provided = {uid: found for survey in surveys.values() for uid, found in survey.provided.items()}
         volumes = _by_uid(await self._list(VOLUMES, f"{MANAGED_SELECTOR},{self._sites.volume_selector}"))
         claims = _by_uid(await self._list(CLAIMS, MANAGED_SELECTOR))
         living = {Uid(body["metadata"]["uid"]): body for body in await self._list(STORAGES)}
@@ -102,7 +104,7 @@ class Sweep:
             try:
                 claim = claims.get(uid)
                 bound = is_bound(claim, volumes.get(uid))
-                await self._reconciler.look_after(body, bound=bound, waiting=is_waiting(claim))
+                await self._reconciler.look_after(body, bound=bound, waiting=is_waiting(claim), found=provided.get(uid))
             except Exception as exc:
                 _log.warning("%s", explain(exc).message)
             self.completed_at = time.monotonic()
@@ -161,19 +163,6 @@ class Sweep:
             except (MetricsStorageError, OSError) as exc:
                 _log.warning("what is left of %s: %s", uid, exc)
         self._report_orphans(left)
-
-    async def _known(self) -> dict[Uid, Uid | None]:
-        """The uids in the journals, and the storage volume of each; those of a volume that is not there are left out.
-
-        Every MetricsStorage that is on it will say so.
-        """
-        known: dict[Uid, Uid | None] = {}
-        for site in self._sites.reachable():
-            try:
-                known |= dict.fromkeys(await site.engine.uids(), site.volume_id)
-            except (MetricsStorageError, OSError) as exc:
-                _log.warning("%s", exc)
-        return known
 
     def _report_orphans(self, left: Mapping[Uid, Record | None]) -> None:
         """Say once what is kept although its MetricsStorage is gone: somebody took our finalizer off."""

@@ -41,6 +41,7 @@ class World:
     created_at: str = "2026-01-01T00:00:00Z"
     taken_over: int = 0
     looked_for: list[str] = field(default_factory=list)
+    looked_after: list[tuple[bool, bool, object]] = field(default_factory=list)
 
     async def list(self, resource: Resource, _namespace: str | None, _selector: str = "") -> AsyncIterator[Any]:
         if not self.reachable:
@@ -67,8 +68,8 @@ class World:
     async def take_over(self, _body: Any) -> None:
         self.taken_over += 1
 
-    async def look_after(self, _body: Any, *, bound: bool) -> None:
-        assert not bound
+    async def look_after(self, _body: Any, *, bound: bool, waiting: bool, found: object) -> None:
+        self.looked_after.append((bound, waiting, found))
 
     def monotonic(self) -> float:
         return self.now
@@ -107,6 +108,11 @@ def test_a_watch_is_lost_also_where_a_journal_entry_cannot_be_read(world: World,
     world.unreadable = ["1b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"]
     assert [at(sweep, world, now) for now in (0, 31)] == [False, True]
     assert sweep.completed_at == 31
+
+
+def test_one_volume_is_looked_at_one_directory_after_the_other(world: World, sweep: Sweep) -> None:
+    at(sweep, world, 0)
+    assert world.looked_after == [(False, False, None)]
 
 
 def test_a_watch_that_tells_of_an_object_late_is_not_lost(world: World, sweep: Sweep) -> None:

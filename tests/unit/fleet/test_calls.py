@@ -167,6 +167,61 @@ def test_who_gives_up_waiting_leaves_nothing_behind(tmp_path: Path) -> None:
     run(rule())
 
 
+def test_a_survey_tells_of_all_at_once_and_is_sure_of_what_is_in_its_place_alone(tmp_path: Path) -> None:
+    names = ["idle", "empty", "flagged", "moved away", "emptied"]
+    lives = {name: Identity("runners", f"runner-{number}", Uid.new()) for number, name in enumerate(names)}
+
+    async def rule() -> None:
+        async with remote(tmp_path) as (engine, here, _):
+            for identity in lives.values():
+                await engine.ensure(identity, SPEC)
+            place = {name: here.root / "storage" / identity.relative_path for name, identity in lives.items()}
+            for name in ("idle", "moved away"):
+                (place[name] / "metrics.json").write_text("{")
+            await engine.survey()
+            await engine.latch(lives["flagged"], "not JSON", NOW)
+            place["moved away"].rename(tmp_path / "aside")
+            place["emptied"].rmdir()
+            found = await engine.survey()
+            assert set(found.uids) == {identity.uid for identity in lives.values()}
+            told = {name: found.provided.get(identity.uid) for name, identity in lives.items()}
+            assert told["flagged"] is told["moved away"] is None
+            assert told["idle"] is not None
+            assert told["idle"].usage == await engine.measure(lives["idle"])
+            assert told["empty"] is not None
+            assert (told["empty"].repairs, told["empty"].usage.files) == ((), 0)  # type: ignore[union-attr]
+            assert told["emptied"] is not None
+            assert "was made anew" in told["emptied"].repairs[0]
+            assert place["emptied"].is_dir()
+
+    run(rule())
+
+
+def test_a_survey_waits_for_the_step_of_a_uid(tmp_path: Path) -> None:
+    async def rule() -> None:
+        async with remote(tmp_path) as (engine, here, _):
+            await engine.ensure(RUNNER, SPEC)
+            begun, go_on = threading.Event(), threading.Event()
+            condemn = here.disk.condemn
+
+            def slow(identity: Identity, progress: Progress | None = None) -> Record:
+                begun.set()
+                assert go_on.wait(timeout=20)
+                return condemn(identity, progress)
+
+            here.disk.condemn = slow  # type: ignore[method-assign]
+            condemning = asyncio.create_task(engine.condemn(RUNNER))
+            await eventually(begun.is_set, "it is condemned")
+            looking = asyncio.create_task(engine.survey())
+            await asyncio.sleep(0)
+            go_on.set()
+            await condemning
+            assert (await looking).provided == {}
+            assert not (here.root / "storage" / RUNNER.relative_path).exists()
+
+    run(rule())
+
+
 def test_an_agent_that_hangs_is_unavailable_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def rule() -> None:
         async with remote(tmp_path) as (engine, here, _):

@@ -5,12 +5,13 @@ from collections.abc import Collection
 from typing import Final
 
 from metrics_storage.channel import channel_pb2 as pb
-from metrics_storage.channel.messages import read_record, read_usage, write_identity, write_spec
+from metrics_storage.channel.messages import read_record, read_survey, read_usage, write_identity, write_spec
 from metrics_storage.controller.fleet.agents import Agents
 from metrics_storage.errors import NodeUnavailableError
 from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Ensured, Record
 from metrics_storage.model.spec import StorageSpec
+from metrics_storage.model.survey import Survey
 from metrics_storage.model.usage import Usage
 
 _TIMEOUT: Final = 60.0
@@ -78,6 +79,10 @@ class RemoteEngine:
     async def measure(self, identity: Identity) -> Usage | None:
         result = await self._ask(pb.Call(measure=pb.Measure(identity=write_identity(identity))), "usage", "nothing")
         return read_usage(result.usage) if result.WhichOneof("outcome") == "usage" else None
+
+    async def survey(self) -> Survey:
+        """Look at everything on the volume, in one call."""
+        return read_survey((await self._ask(pb.Call(survey=pb.Survey()), "surveyed")).surveyed)
 
     async def _archiving(self, call: pb.Call, identity: Identity) -> Record:
         """A step in which the agent may open streams to the vault."""

@@ -1,6 +1,8 @@
 """The storage volumes of all nodes: where a directory is, and where a new one goes."""
 
-from collections.abc import Iterable, Mapping
+import asyncio
+import logging
+from collections.abc import Mapping
 from typing import Any, Final
 
 from metrics_storage.constants import VOLUME_ID_LABEL
@@ -9,7 +11,7 @@ from metrics_storage.controller.fleet.admission import BindingStore
 from metrics_storage.controller.fleet.agents import Agent, Agents
 from metrics_storage.controller.fleet.remote_engine import RemoteEngine
 from metrics_storage.controller.site import Site
-from metrics_storage.errors import JournalError, NodeLostError, NodeUnavailableError
+from metrics_storage.errors import JournalError, MetricsStorageError, NodeLostError, NodeUnavailableError
 from metrics_storage.kube.api import Api
 from metrics_storage.kube.claims import Claims
 from metrics_storage.kube.deletion_waiter import DeletionWaiter
@@ -17,6 +19,9 @@ from metrics_storage.kube.resources import NODES
 from metrics_storage.kube.volume_source import HOSTNAME_LABEL, VolumeTemplate, on_host
 from metrics_storage.kube.volumes import Volumes
 from metrics_storage.model.identity import Uid
+from metrics_storage.model.survey import Survey
+
+_log = logging.getLogger(__name__)
 
 _MOMENT: Final = 60.0
 """Seconds that an agent may be away before idle MetricsStorages say so: as long as a new Pod of it may take."""
@@ -79,8 +84,17 @@ class FleetSites:
             "removed gets nothing new"
         )
 
-    def reachable(self) -> Iterable[Site]:
-        return [self._site(agent.volume_id) for agent in self._agents]
+    async def survey(self) -> Mapping[Uid, Survey]:
+        volume_ids = [agent.volume_id for agent in self._agents]
+        found = zip(volume_ids, await asyncio.gather(*map(self._survey, volume_ids)), strict=True)
+        return {volume_id: survey for volume_id, survey in found if survey is not None}
+
+    async def _survey(self, volume_id: Uid) -> Survey | None:
+        try:
+            return await RemoteEngine(self._agents, volume_id).survey()
+        except (MetricsStorageError, OSError) as exc:
+            _log.warning("%s", exc)
+            return None
 
     def is_away_for_a_moment(self, site: Site) -> bool:
         return 0 < self._agents.seconds_away(site.volume_id) < _MOMENT
