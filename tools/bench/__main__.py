@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Final
 
-from tools.bench import agents, claims, library, pods, streams
+from tools.bench import agents, claims, fleet, library, pods, streams
 from tools.cluster.nodes.commands import obstacle
 
 _EXAMPLES: Final = """\
@@ -15,8 +15,9 @@ examples:
   python -m tools.bench library --count=5000  the library's calls beside so many storages
   python -m tools.bench agents --count=1000   so many agents that connect at once
   python -m tools.bench streams --count=128   archives of so many MiB that go to the vault
+  python -m tools.bench fleet --count=1000    a controller of so many agents, on a real API server with their Nodes
 """
-_COUNTS: Final = {"claims": 200, "pods": 10, "library": 5000, "agents": 1000, "streams": 128}
+_COUNTS: Final = {"claims": 200, "pods": 10, "library": 5000, "agents": 1000, "streams": 128, "fleet": 1000}
 
 
 def main() -> int:
@@ -28,7 +29,11 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "what", nargs="*", choices=[*_COUNTS, []], metavar="claims|pods|library|agents|streams", help="default: all"
+        "what",
+        nargs="*",
+        choices=[*_COUNTS, []],
+        metavar="claims|pods|library|agents|streams|fleet",
+        help="default: all",
     )
     parser.add_argument("--count", type=int, metavar="N", help=f"runners, or MiB (default: {_COUNTS})")
     options = parser.parse_args()
@@ -42,6 +47,8 @@ def main() -> int:
             agents.measure(count)
         elif what == "streams":
             streams.measure(count)
+        elif what == "fleet":
+            fleet.measure(count)
         elif problem := obstacle():
             print(f"pods: not measured, no Pods run here: {problem}")
         else:

@@ -109,6 +109,11 @@ class OperatorProcess:
         self._process.send_signal(number)
 
     @property
+    def pid(self) -> int | None:
+        """Its process id, None while it does not run."""
+        return self._process.pid if self._process else None
+
+    @property
     def running(self) -> bool:
         """Whether it was started and has not ended."""
         return self._process is not None and self._process.poll() is None
