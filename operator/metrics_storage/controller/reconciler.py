@@ -60,10 +60,8 @@ class Reconciler:
         """Converge a MetricsStorage as it is now, because a Pod that mounts its claim was scheduled to a node."""
         subject = Subject(body, self._api)
         async with self._attempt(subject):
-            fresh = await subject.read_again()
-            if fresh is not None and fresh.finalized and not fresh.deleting:
-                subject.follow(fresh)
-                await self._converge(fresh)
+            if await subject.refresh() and subject.finalized and not subject.deleting:
+                await self._converge(subject)
 
     async def look_after(
         self, body: Mapping[str, Any], *, bound: bool, waiting: bool = False, found: Provided | None = None

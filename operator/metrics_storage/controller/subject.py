@@ -22,6 +22,10 @@ class Subject:
     """What the API server said about a MetricsStorage. `status` follows what `publish` writes."""
 
     def __init__(self, body: Mapping[str, Any], api: Api) -> None:
+        self._api = api
+        self._see(body)
+
+    def _see(self, body: Mapping[str, Any]) -> None:
         resource = self._resource = StorageResource(body)
         self.identity = Identity(resource.metadata["namespace"], resource.name, resource.uid)
         self.generation = resource.generation
@@ -30,7 +34,6 @@ class Subject:
         self.finalized = resource.finalized
         self.quarantine_reason = resource.quarantine_reason
         self._published: Mapping[str, Any] = body.get("status") or {}
-        self._api = api
 
     @property
     def status(self) -> Mapping[str, Any]:
@@ -72,10 +75,19 @@ class Subject:
 
     async def read_again(self) -> "Subject | None":
         """The same MetricsStorage as it is now; None when it is gone, whatever has its name."""
+        body = await self._look()
+        return Subject(body, self._api) if body else None
+
+    async def refresh(self) -> bool:
+        """See this very MetricsStorage as it is now; whether it is still there."""
+        body = await self._look()
+        if body:
+            self._see(body)
+        return body is not None
+
+    async def _look(self) -> Mapping[str, Any] | None:
         body = await self._api.get(STORAGES, self.identity.name, self.identity.namespace)
-        if body is None or body["metadata"]["uid"] != self.identity.uid:
-            return None
-        return Subject(body, self._api)
+        return body if body and body["metadata"]["uid"] == self.identity.uid else None
 
     async def release(self) -> None:
         """Take our finalizer off this very state of the object; a change meanwhile is a conflict."""

@@ -1,13 +1,14 @@
 """Directories that wait for their first consumer are made where the scheduler sends it."""
 
 import asyncio
+import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from metrics_storage.controller.consumers import Consumers
-from metrics_storage.errors import KubernetesError
+from metrics_storage.errors import KubernetesError, MetricsStorageError
 from metrics_storage.kube.resources import CLAIMS, EVENTS, STORAGES, VOLUMES, Resource
 from tests.contract.fleet import eventually, run
 from tests.unit.fleet.world import Fleet, fleet
@@ -97,6 +98,25 @@ def test_the_scheduler_chooses_again_where_a_node_cannot_take_it(tmp_path: Path,
             assert nothing_is_made(made, body)
             (event,) = [item for key, item in made.api.objects.items() if key[0] == EVENTS]
             assert "cannot take it" in event["message"]
+
+    run(rule())
+
+
+def test_what_fails_once_it_was_placed_stays_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise MetricsStorageError("enough")
+
+    async def rule() -> None:
+        async with fleet(tmp_path) as made:
+            body = waiting(made)
+            await made.reconciler.reconcile(body)
+            select(made, "node-1")
+            with monkeypatch.context() as patch:
+                patch.setattr("metrics_storage.controller.fleet.remote_engine.RemoteEngine.ensure", fail)
+                with pytest.raises(MetricsStorageError, match="enough"):
+                    await made.reconciler.consume(copy.deepcopy(body))
+            assert body["status"]["storageVolumeID"] == made.nodes[1].volume_id
+            assert reasons(body)["Ready"] == ("False", "TemporaryError")
 
     run(rule())
 
