@@ -151,8 +151,8 @@ def _draw_node(random: Random, budget: list[int], depth: int) -> Node:
         size = random.choice((0x103, 0x105, 0x500, 0xA82, 0x763, 0xFFFFF))
     if kind == "symlink" and random.randrange(6) == 0:
         name = random.choice((b"loop-a", b"loop-b"))
-    elif kind == "foreign" and name == _NAMES[0]:
-        # Whoever writes beside the engine writes into files of this name, and this one is somebody else's.
+    elif kind in ("foreign", "bound file") and name == _NAMES[0]:
+        # Whoever writes beside the engine writes into files of this name, and what these lead to is somebody else's.
         name = b"foreign"
     return Node(
         kind=kind,

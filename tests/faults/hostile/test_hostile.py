@@ -23,6 +23,7 @@ from tests.faults.hostile.plan import Node, Plan, draw_plan, every, smaller, wit
 from tests.faults.hostile.race import Swapper, make_racetrack
 from tests.faults.hostile.stage import FILE_SYSTEMS
 from tests.faults.hostile.tries import Result, Task
+from tests.faults.hostile.writer import NAMES
 from tests.faults.tally import Tally
 from tests.faults.workers import Worker
 from tools.waiting import eventually
@@ -58,6 +59,13 @@ def test_the_first_trees_have_every_kind_of_entry() -> None:
         "file", "directory", "symlink", "link", "foreign", "fifo", "socket", "block", "character", "sparse", "reserved",
         "chain", "tmpfs", "bind", "bound file", "immutable", "append only",
     }  # fmt: skip
+
+
+def test_whoever_writes_beside_the_engine_is_led_nowhere_by_the_names() -> None:
+    plans = [draw_plan(Random(seed), FILE_SYSTEMS) for seed in range(3000)]
+    out = [node for plan in plans for node in every(plan.nodes) if node.kind in ("foreign", "bound file")]
+    assert {node.kind for node in out} == {"foreign", "bound file"}
+    assert not [node for node in out if node.name in NAMES]
 
 
 def test_shrinking_only_takes_away() -> None:

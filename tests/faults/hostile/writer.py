@@ -18,7 +18,7 @@ from tests.faults.hostile.outside import Outside
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _SHARED: Final = struct.Struct("qqd")
-_NAMES: Final = (b"metrics.json", b"w0", b"w1", b"w2", b"w3", b"sub")
+NAMES: Final = (b"metrics.json", b"w0", b"w1", b"w2", b"w3", b"sub")
 _DIRECTORIES: Final = 6
 
 
@@ -30,7 +30,7 @@ class Writer:
         self._shared = mmap.mmap(-1, _SHARED.size)
         self._outside = outside
         self._mounted = mounted
-        for name in _NAMES[:3]:
+        for name in NAMES[:3]:
             with contextlib.suppress(OSError):
                 _write(root_fd, name, os.O_CREAT | os.O_EXCL, Random(seed).randbytes(400_000))
         self._pid = os.fork()
@@ -68,7 +68,7 @@ class Writer:
             with contextlib.suppress(OSError):
                 fds.append(os.open(name, _DIRECTORY, dir_fd=root_fd))
         with contextlib.suppress(OSError):
-            kept = os.open(_NAMES[0], os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=root_fd)
+            kept = os.open(NAMES[0], os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=root_fd)
             fds.append(-kept)
         acts = 0
         parent = os.getppid()
@@ -84,7 +84,7 @@ class Writer:
         if fd < 0:
             os.pwrite(-fd, random.randbytes(100), random.randrange(400_000))
             return
-        name, other = random.choice(_NAMES), random.choice(_NAMES)
+        name, other = random.choice(NAMES), random.choice(NAMES)
         acts: tuple[Callable[[], object], ...] = (
             lambda: _write(fd, name, os.O_CREAT | os.O_APPEND, random.randbytes(10_000)),
             lambda: _write(fd, name, os.O_CREAT | os.O_TRUNC, random.randbytes(100)),
