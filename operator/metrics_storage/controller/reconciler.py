@@ -184,8 +184,11 @@ class Reconciler:
             if self._sites.claims is not None:
                 await self._sites.claims.withdraw(subject.identity, CLAIM_TIMEOUT)
             return
+        steps = Steps(subject, site, self._events)
+        if site.recorded and subject.storage_volume_id is None:
+            await steps.publish(None)  # Whoever waits for a node is told for which.
         try:
-            await Steps(subject, site, self._events).finalize()
+            await steps.finalize()
         except NodeUnavailableError:
             if not await self._give_up(subject, site):
                 raise

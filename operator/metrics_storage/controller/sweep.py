@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -12,9 +12,9 @@ from metrics_storage.controller.reconciler import Reconciler
 from metrics_storage.controller.site import Sites
 from metrics_storage.errors import MetricsStorageError
 from metrics_storage.kube.api import Api
-from metrics_storage.kube.claims import is_waiting
+from metrics_storage.kube.claims import claim_state
 from metrics_storage.kube.resources import CLAIMS, STORAGES, VOLUMES, Resource
-from metrics_storage.kube.volumes import is_bound, storage_volume_id
+from metrics_storage.kube.volumes import is_bound, volume_state
 from metrics_storage.model import reasons
 from metrics_storage.model.error_reasons import explain
 from metrics_storage.model.identity import Uid
@@ -84,9 +84,13 @@ class Sweep:
         surveys = await self._sites.survey()
         known: dict[Uid, Uid | None] = {uid: each for each, survey in surveys.items() for uid in survey.uids}
         provided = {uid: found for survey in surveys.values() for uid, found in survey.provided.items()}
-        volumes = _by_uid(await self._list(VOLUMES, f"{MANAGED_SELECTOR},{self._sites.volume_selector}"))
-        claims = _by_uid(await self._list(CLAIMS, MANAGED_SELECTOR))
-        living = {Uid(body["metadata"]["uid"]): body for body in await self._list(STORAGES)}
+        # Of claims and volumes only what is needed is kept: there may be tens of thousands.
+        ours = self._every(VOLUMES, f"{MANAGED_SELECTOR},{self._sites.volume_selector}")
+        volumes = {uid: volume_state(item) async for item in ours if (uid := _uid_of(item))}
+        claims = {
+            uid: claim_state(item) async for item in self._every(CLAIMS, MANAGED_SELECTOR) if (uid := _uid_of(item))
+        }
+        living = {Uid(body["metadata"]["uid"]): body async for body in self._every(STORAGES)}
         self._check_watched(living)
         self.stalled = sum(map(_waits_for_a_person, living.values()))
         for uid, body in living.items():
@@ -104,11 +108,12 @@ class Sweep:
             try:
                 claim = claims.get(uid)
                 bound = is_bound(claim, volumes.get(uid))
-                await self._reconciler.look_after(body, bound=bound, waiting=is_waiting(claim), found=provided.get(uid))
+                waiting = claim is not None and claim.is_waiting
+                await self._reconciler.look_after(body, bound=bound, waiting=waiting, found=provided.get(uid))
             except Exception as exc:
                 _log.warning("%s", explain(exc).message)
             self.completed_at = time.monotonic()
-        placed = known | {uid: storage_volume_id(volume) for uid, volume in volumes.items() if uid not in known}
+        placed = known | {uid: volume.storage_volume_id for uid, volume in volumes.items() if uid not in known}
         await self._forget_ended({uid: volume_id for uid, volume_id in placed.items() if uid not in living})
 
     def _check_watched(self, uids: Iterable[Uid]) -> None:
@@ -177,9 +182,11 @@ class Sweep:
         self._reported = frozenset(left)
         self.orphans = self._reported - retained
 
-    async def _list(self, resource: Resource, selector: str = "") -> list[dict[str, Any]]:
+    async def _every(self, resource: Resource, selector: str = "") -> AsyncIterator[dict[str, Any]]:
         namespaces = self._namespaces if resource.namespaced else [None]
-        return [item for namespace in namespaces async for item in self._api.list(resource, namespace, selector)]
+        for namespace in namespaces:
+            async for item in self._api.list(resource, namespace, selector):
+                yield item
 
 
 def _waits_for_a_person(body: Mapping[str, Any]) -> bool:
@@ -187,7 +194,6 @@ def _waits_for_a_person(body: Mapping[str, Any]) -> bool:
     return bool(stalled) and stalled["reason"] != reasons.QUARANTINED
 
 
-def _by_uid(objects: Iterable[Mapping[str, Any]]) -> dict[Uid, Mapping[str, Any]]:
-    """Objects by the uid in their label; one without, or with anything else in it, is not ours."""
-    labelled = ((Uid.parse(item["metadata"]["labels"].get(UID_LABEL, "")), item) for item in objects)
-    return {uid: item for uid, item in labelled if uid is not None}
+def _uid_of(item: Mapping[str, Any]) -> Uid | None:
+    """The uid in the label of an object; one without, or with anything else in it, is not ours."""
+    return Uid.parse(item["metadata"]["labels"].get(UID_LABEL, ""))

@@ -113,13 +113,14 @@ class Api:
     async def list(
         self, resource: Resource, namespace: str | None = None, selector: str = ""
     ) -> AsyncIterator[dict[str, Any]]:
-        """Every object, page by page, of one namespace or of all."""
+        """Every object, page by page, of one namespace or of all; without what says who manages which field."""
         token = ""
         while True:
             page = await self._request("GET", resource.path(namespace), query=build_list_query(selector, token))
             if page is None:
                 return
             for item in page["items"]:
+                item["metadata"].pop("managedFields", None)  # Most of an object, and nobody here reads it.
                 yield item
             token = next_page(page)
             if not token:

@@ -1,6 +1,7 @@
 """The claim of one MetricsStorage, which Pods mount: made, and withdrawn once nobody uses it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from metrics_storage.errors import ClaimInUseError, ConflictError, KubernetesError
@@ -91,13 +92,30 @@ def selected_node(claim: Mapping[str, Any]) -> str | None:
     return (claim["metadata"].get("annotations") or {}).get(_SELECTED_NODE)
 
 
-def is_waiting(claim: Mapping[str, Any] | None) -> bool:
-    """Whether a claim is there, without a volume, and no Pod needs one yet."""
-    return (
-        claim is not None
-        and selected_node(claim) is None
-        and not claim["spec"].get("volumeName")
-        and "deletionTimestamp" not in claim["metadata"]
+@dataclass(frozen=True, slots=True)
+class ClaimState:
+    """What a sweep has to know of a claim; a cluster has many."""
+
+    uid: str
+    volume_name: str | None
+    is_bound: bool
+    is_selected: bool
+    deleting: bool
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it has no volume, and no Pod needs one yet."""
+        return not (self.volume_name or self.is_selected or self.deleting)
+
+
+def claim_state(claim: Mapping[str, Any]) -> ClaimState:
+    """The state of a claim."""
+    return ClaimState(
+        uid=claim["metadata"]["uid"],
+        volume_name=claim["spec"].get("volumeName"),
+        is_bound=claim.get("status", {}).get("phase") == "Bound",
+        is_selected=selected_node(claim) is not None,
+        deleting="deletionTimestamp" in claim["metadata"],
     )
 
 

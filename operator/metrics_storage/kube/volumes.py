@@ -6,13 +6,14 @@ wait for the cluster's binder to resync, and in a burst the binder's 20 writes a
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from metrics_storage.constants import UID_LABEL, VOLUME_ID_LABEL
 from metrics_storage.errors import ClaimInUseError, ConflictError, KubernetesError
 from metrics_storage.kube import builders
 from metrics_storage.kube.api import Api
-from metrics_storage.kube.claims import Claims, holders
+from metrics_storage.kube.claims import Claims, ClaimState, holders
 from metrics_storage.kube.deletion_waiter import DeletionWaiter
 from metrics_storage.kube.resources import CLAIMS, VOLUMES
 from metrics_storage.kube.volume_source import VolumeTemplate
@@ -135,13 +136,36 @@ def storage_volume_id(volume: Mapping[str, Any]) -> Uid | None:
     return Uid.parse((volume["metadata"].get("labels") or {}).get(VOLUME_ID_LABEL, ""))
 
 
-def is_bound(claim: Mapping[str, Any] | None, volume: Mapping[str, Any] | None) -> bool:
+@dataclass(frozen=True, slots=True)
+class VolumeState:
+    """What a sweep has to know of a PersistentVolume; a cluster has many."""
+
+    name: str
+    claim_uid: str | None
+    storage_volume_id: Uid | None
+    is_bound: bool
+    deleting: bool
+
+
+def volume_state(volume: Mapping[str, Any]) -> VolumeState:
+    """The state of a PersistentVolume."""
+    return VolumeState(
+        name=volume["metadata"]["name"],
+        claim_uid=volume["spec"].get("claimRef", {}).get("uid"),
+        storage_volume_id=storage_volume_id(volume),
+        is_bound=volume.get("status", {}).get("phase") == "Bound",
+        deleting="deletionTimestamp" in volume["metadata"],
+    )
+
+
+def is_bound(claim: ClaimState | None, volume: VolumeState | None) -> bool:
     """Whether a claim and a volume of one MetricsStorage are bound to each other, and nobody deletes them."""
     return (
         claim is not None
         and volume is not None
-        and claim["spec"].get("volumeName") == volume["metadata"]["name"]
-        and volume["spec"].get("claimRef", {}).get("uid") == claim["metadata"]["uid"]
-        and all(item.get("status", {}).get("phase") == "Bound" for item in (claim, volume))
-        and not any("deletionTimestamp" in item["metadata"] for item in (claim, volume))
+        and claim.volume_name == volume.name
+        and volume.claim_uid == claim.uid
+        and claim.is_bound
+        and volume.is_bound
+        and not (claim.deleting or volume.deleting)
     )

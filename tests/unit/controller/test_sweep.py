@@ -178,6 +178,6 @@ def test_what_kopf_did_not_get_to_hold_in_time_is_taken_over(
 def test_a_label_that_is_no_uid_names_nothing_in_the_journal(world: World, sweep: Sweep, label: str) -> None:
     world.known = {UID}
     other = "1b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"
-    world.volumes = [{"metadata": {"labels": {UID_LABEL: text}}} for text in (label, other)]
+    world.volumes = [{"metadata": {"name": "v", "labels": {UID_LABEL: text}}, "spec": {}} for text in (label, other)]
     asyncio.run(sweep.once())
     assert set(world.looked_for) == {other}

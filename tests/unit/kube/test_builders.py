@@ -1,13 +1,17 @@
 """The objects that the operator makes."""
 
+from typing import Any
+
 import pytest
 
 from metrics_storage.kube.builders import belongs_to, build_claim, build_event, build_volume
+from metrics_storage.kube.claims import claim_state
 from metrics_storage.kube.volume_source import VolumeTemplate
-from metrics_storage.kube.volumes import is_bound
+from metrics_storage.kube.volumes import is_bound, volume_state
 from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.spec import StorageSpec, VolumeBindingMode
 
+Object = dict[str, Any]
 AT_ONCE = VolumeBindingMode.IMMEDIATE
 IDENTITY = Identity("runners", "runner-0", Uid("0b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"))
 OTHER = Identity("runners", "runner-0", Uid("1b0c7f5e-6a54-4b0e-9d53-1c9f0f5d3a11"))
@@ -54,10 +58,14 @@ def test_a_long_event_message_is_cut_at_a_character() -> None:
 
 
 def test_bound_means_that_both_name_each_other() -> None:
-    claim = {"metadata": {"uid": "c"}, "spec": {"volumeName": "v"}, "status": {"phase": "Bound"}}
-    volume = {"metadata": {"name": "v"}, "spec": {"claimRef": {"uid": "c"}}, "status": {"phase": "Bound"}}
-    assert is_bound(claim, volume)
-    assert not is_bound(claim, None)
-    assert not is_bound({**claim, "status": {"phase": "Lost"}}, volume)
-    assert not is_bound(claim, {**volume, "spec": {"claimRef": {"uid": "other"}}})
-    assert not is_bound(claim, {**volume, "metadata": {"name": "v", "deletionTimestamp": "t"}})
+    claim: Object = {"metadata": {"uid": "c"}, "spec": {"volumeName": "v"}, "status": {"phase": "Bound"}}
+    volume: Object = {"metadata": {"name": "v"}, "spec": {"claimRef": {"uid": "c"}}, "status": {"phase": "Bound"}}
+
+    def bound(claim: Object, volume: Object) -> bool:
+        return is_bound(claim_state(claim), volume_state(volume))
+
+    assert bound(claim, volume)
+    assert not is_bound(claim_state(claim), None)
+    assert not bound({**claim, "status": {"phase": "Lost"}}, volume)
+    assert not bound(claim, {**volume, "spec": {"claimRef": {"uid": "other"}}})
+    assert not bound(claim, {**volume, "metadata": {"name": "v", "deletionTimestamp": "t"}})
