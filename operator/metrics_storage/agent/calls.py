@@ -1,6 +1,7 @@
 """What the controller asks of a node: each call is one step of the engine, and every step can be repeated."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -20,7 +21,8 @@ from metrics_storage.engine.volume.epochs import Epochs
 from metrics_storage.errors import MetricsStorageError
 from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Phase, Record
-from metrics_storage.model.survey import Provided, Survey
+from metrics_storage.model.survey import Survey
+from metrics_storage.model.usage import Usage
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +33,8 @@ class Calls:
     def __init__(self, engine: LocalEngine, epochs: Epochs) -> None:
         self._engine = engine
         self._epochs = epochs
+        self._surveying = asyncio.Lock()
+        """One survey at a time, of one directory at a time: others want the disk too."""
         self._locks: WeakValueDictionary[Uid, asyncio.Lock] = WeakValueDictionary()
         self._steps: Final[dict[str, Callable[[Any], Awaitable[pb.Result]]]] = {
             "find": self._find,
@@ -113,22 +117,25 @@ class Calls:
         return pb.Result(usage=write_usage(usage)) if usage else pb.Result(nothing=pb.Nothing())
 
     async def _survey(self, _step: pb.Survey) -> pb.Result:
-        uids = await self._engine.uids()
-        found = zip(uids, await asyncio.gather(*map(self._look_at, uids)), strict=True)
-        provided = {uid: each for uid, each in found if each is not None}
+        async with self._surveying:
+            uids = await self._engine.uids()
+            provided = {uid: usage for uid in uids if (usage := await self._look_at(uid)) is not None}
         return pb.Result(surveyed=write_survey(Survey(uids, provided)))
 
-    async def _look_at(self, uid: Uid) -> Provided | None:
-        """How a directory was found, None where there is more to say of it than a survey does."""
+    async def _look_at(self, uid: Uid) -> Usage | None:
+        """The usage of a directory, None where there is more to say of it than a survey does; nothing is repaired."""
+        if self._lock(uid).locked():
+            return None  # It may take as long as an archive.
+        usage: Usage | None = None
         async with self._lock(uid):
-            try:
+            with contextlib.suppress(MetricsStorageError, OSError):  # Whoever asks for it itself is told why.
                 record = await self._engine.find(uid)
-                if record is None or record.phase is not Phase.PROVISIONED or record.quarantine:
-                    return None
-                ensured = await self._engine.ensure(record.identity, record.spec)
-                return Provided(ensured.repairs, await self._engine.measure(record.identity))
-            except (MetricsStorageError, OSError):
-                return None  # Whoever asks for it itself is told why.
+                if record and record.phase is Phase.PROVISIONED and not record.quarantine:
+                    measured = await self._engine.measure(record.identity)
+                    if measured is not None:  # Something is there; this sees whether it is what was made.
+                        await self._engine.ensure(record.identity, record.spec)
+                        usage = measured
+        return usage
 
     def _leaving_entry(self, do: Callable[[Identity], Awaitable[Record]]) -> Callable[[Any], Awaitable[pb.Result]]:
         """A step that is told whose directory it is about, and leaves a journal entry."""

@@ -227,14 +227,12 @@ class Surveyed(_message.Message):
     def __init__(self, uids: _Optional[_Iterable[str]] = ..., provided: _Optional[_Iterable[_Union[Provided, _Mapping]]] = ...) -> None: ...
 
 class Provided(_message.Message):
-    __slots__ = ("uid", "repairs", "usage")
+    __slots__ = ("uid", "usage")
     UID_FIELD_NUMBER: _ClassVar[int]
-    REPAIRS_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     uid: str
-    repairs: _containers.RepeatedScalarFieldContainer[str]
     usage: Usage
-    def __init__(self, uid: _Optional[str] = ..., repairs: _Optional[_Iterable[str]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
+    def __init__(self, uid: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
 
 class Usage(_message.Message):
     __slots__ = ("bytes", "files")

@@ -8,7 +8,7 @@ from metrics_storage.model.error_codes import decode_error, encode_error
 from metrics_storage.model.identity import Identity, Uid
 from metrics_storage.model.record import Record
 from metrics_storage.model.spec import StorageSpec
-from metrics_storage.model.survey import Provided, Survey
+from metrics_storage.model.survey import Survey
 from metrics_storage.model.usage import Usage
 
 
@@ -69,20 +69,14 @@ def read_usage(message: pb.Usage) -> Usage:
 
 def write_survey(survey: Survey) -> pb.Surveyed:
     """A survey as a message."""
-    provided = [
-        pb.Provided(uid=uid, repairs=each.repairs, usage=write_usage(each.usage) if each.usage else None)
-        for uid, each in survey.provided.items()
-    ]
+    provided = [pb.Provided(uid=uid, usage=write_usage(usage)) for uid, usage in survey.provided.items()]
     return pb.Surveyed(uids=survey.uids, provided=provided)
 
 
 def read_survey(message: pb.Surveyed) -> Survey:
     """The survey in a message; what is no uid is left out."""
-    provided = {
-        uid: Provided(tuple(each.repairs), read_usage(each.usage) if each.HasField("usage") else None)
-        for each in message.provided
-        if (uid := Uid.parse(each.uid)) is not None
-    }
+    found = ((Uid.parse(each.uid), read_usage(each.usage)) for each in message.provided)
+    provided = {uid: usage for uid, usage in found if uid is not None}
     return Survey([uid for uid in map(Uid.parse, message.uids) if uid is not None], provided)
 
 

@@ -15,7 +15,9 @@ def wants_quarantine(subject: Subject, record: Record) -> bool:
 
 
 def asks_for_archive(subject: Subject) -> bool:
-    """Whether a directory whose journal cannot be asked is to be archived, by all that the API server knows."""
+    """Whether a directory whose journal cannot be asked is still to be archived, by all that the API server knows."""
+    if subject.is_told_of_archive:
+        return False
     return subject.is_told_of_quarantine or bool(deletion_reason(subject))
 
 

@@ -62,13 +62,18 @@ class Placement:
     async def place(self, subject: Subject) -> Site | None:
         """Where the directory is, or is to be from now on: the status says that before it is made.
 
-        None where it waits for its first consumer.
+        None where it waits for its first consumer, or is being deleted meanwhile.
 
         Raises:
             NodeUnavailableError: no node will do now.
             ObjectChangedError: the status could not say it.
         """
-        site = await self.locate(subject) or await self._choose(subject)
+        site = self.find(subject)
+        if site is None:
+            # What is known may be old, and a place is chosen once.
+            if not await subject.refresh() or subject.deleting:
+                return None
+            site = await self.locate(subject) or await self._choose(subject)
         if site is not None and site.recorded and subject.storage_volume_id is None:
             # Whoever waits for its consumer was Ready before, and goes on to be.
             waiting_claim = subject.identity.name if self.waits_for_consumer(subject) else None

@@ -30,7 +30,7 @@ from metrics_storage.model.error_reasons import explain
 from metrics_storage.model.identity import Uid
 from metrics_storage.model.record import Phase, Record
 from metrics_storage.model.status import Findings
-from metrics_storage.model.survey import Provided
+from metrics_storage.model.usage import Usage
 
 _log = logging.getLogger(__name__)
 
@@ -64,27 +64,25 @@ class Reconciler:
                 await self._converge(subject)
 
     async def look_after(
-        self, body: Mapping[str, Any], *, bound: bool, waiting: bool = False, found: Provided | None = None
+        self, body: Mapping[str, Any], *, bound: bool, waiting: bool = False, usage: Usage | None = None
     ) -> None:
         """Measure a MetricsStorage out of a list, and converge it where it is not as it should be.
 
         What a handler is working on, or will come back to by itself, is left to it: quarantine and deletion.
         `bound` says that claim and volume were seen to be right, `waiting` that the claim is there and no Pod needs a
-        volume yet, `found` how the directory was a moment ago.
+        volume yet. `usage` is that of the directory, where it was in its place a moment ago.
         """
         subject = Subject(body, self._api)
         if subject.deleting or not subject.finalized or self._attempts.is_running(subject.identity.uid):
             return
         site = self._placement.find(subject)
-        if site is None:
-            if self._placement.waits_for_consumer(subject) and not waiting:
-                await self.consume(body)
-            return
-        if self._sites.is_away_for_a_moment(site):
+        if site is None and not waiting and self._placement.waits_for_consumer(subject):
+            await self.consume(body)
+        if site is None or self._sites.is_away_for_a_moment(site):
             return
         steps = Steps(subject, site, self._events)
         async with self._attempt(subject):
-            if found is not None and bound and not found.repairs and steps.is_told(found):
+            if usage is not None and bound and steps.is_told(usage):
                 return
             record = await site.engine.find(subject.identity.uid)
             if subject.quarantine_reason or (record and record.quarantine):
@@ -95,10 +93,12 @@ class Reconciler:
                 if fresh is None or fresh.deleting or fresh.quarantine_reason:
                     return
                 subject.follow(fresh)
+            if record is None and site.recorded:
+                await self._converge(subject)  # Its place has to be in the status first.
+                return
             if record is None:
                 await steps.check_not_lost()
-            repairs = found.repairs if found else ()
-            await steps.provide(record, self._queue, bound=bound, measure=True, repairs=repairs)
+            await steps.provide(record, self._queue, bound=bound, measure=True)
 
     async def finalize(self, body: Mapping[str, Any]) -> None:
         """Undo everything a MetricsStorage had, archiving it first where that is asked for.

@@ -14,7 +14,7 @@ from metrics_storage.model.error_reasons import Explanation, explain
 from metrics_storage.model.record import Phase, Record
 from metrics_storage.model.spec import VolumeBindingMode, parse_binding_mode, parse_spec
 from metrics_storage.model.status import Findings
-from metrics_storage.model.survey import Provided
+from metrics_storage.model.usage import Usage
 from metrics_storage.timestamps import utc_now
 
 _log = logging.getLogger(__name__)
@@ -54,18 +54,16 @@ class Steps:
         *,
         bound: bool = False,
         measure: bool = False,
-        repairs: tuple[str, ...] = (),
     ) -> None:
         """Make directory, claim, volume and binding, or see that they are there.
 
-        `bound` says that claim and volume were seen to be right; with `measure`, usage is measured as well. `repairs`
-        are told besides those that are made.
+        `bound` says that claim and volume were seen to be right; with `measure`, usage is measured as well.
         """
         identity, subject = self._identity, self._subject
         spec, _ = parse_spec(subject.spec)
         async with queue.slot(identity.namespace):
             ensured = await self._engine.ensure(identity, spec)
-            repairs += ensured.repairs
+            repairs = ensured.repairs
             if not bound:
                 # Where there is one volume, there is nothing to wait for.
                 mode = parse_binding_mode(subject.spec) if self._site.recorded else VolumeBindingMode.IMMEDIATE
@@ -85,11 +83,11 @@ class Steps:
         if record is None:
             await self._events.tell(identity, reasons.PROVISIONED, f"directory {findings.path} is ready")
 
-    def is_told(self, found: Provided) -> bool:
-        """Whether the status says what follows from how the directory was found, where claim and volume are right."""
+    def is_told(self, usage: Usage) -> bool:
+        """Whether the status says what follows where directory, claim and volume are right, and the usage is this."""
         record = Record(identity=self._identity, spec=parse_spec(self._subject.spec)[0], phase=Phase.PROVISIONED)
         place = self._site.placement(self._identity)
-        return self._subject.says(Findings(record=record, bound=True, usage=found.usage, **place))
+        return self._subject.says(Findings(record=record, bound=True, usage=usage, **place))
 
     async def quarantine(self, record: Record | None, reason: str) -> None:
         """Go on with a quarantine until the archive is verified and the source and its volume are gone.

@@ -61,6 +61,11 @@ class Subject:
         return self._resource.quarantine is not None
 
     @property
+    def is_told_of_archive(self) -> bool:
+        """Whether the status says that the archive is committed and verified."""
+        return self._resource.condition("Quarantined").get("status") == "True"
+
+    @property
     def is_stalled(self) -> bool:
         """Whether the status says that a person must act."""
         return bool(self._resource.condition("Stalled"))

@@ -83,7 +83,7 @@ class Sweep:
         # In this order: what journal and volumes knew before the owners were listed is in that list, or has none.
         surveys = await self._sites.survey()
         known: dict[Uid, Uid | None] = {uid: each for each, survey in surveys.items() for uid in survey.uids}
-        provided = {uid: found for survey in surveys.values() for uid, found in survey.provided.items()}
+        provided = {uid: usage for survey in surveys.values() for uid, usage in survey.provided.items()}
         # Of claims and volumes only what is needed is kept: there may be tens of thousands.
         ours = self._every(VOLUMES, f"{MANAGED_SELECTOR},{self._sites.volume_selector}")
         volumes = {uid: volume_state(item) async for item in ours if (uid := _uid_of(item))}
@@ -109,7 +109,7 @@ class Sweep:
                 claim = claims.get(uid)
                 bound = is_bound(claim, volumes.get(uid))
                 waiting = claim is not None and claim.is_waiting
-                await self._reconciler.look_after(body, bound=bound, waiting=waiting, found=provided.get(uid))
+                await self._reconciler.look_after(body, bound=bound, waiting=waiting, usage=provided.get(uid))
             except Exception as exc:
                 _log.warning("%s", explain(exc).message)
             self.completed_at = time.monotonic()

@@ -8,19 +8,11 @@ from metrics_storage.model.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
-class Provided:
-    """A directory that is in its place: in words what had to be repaired, and its usage, None where that takes long."""
-
-    repairs: tuple[str, ...] = ()
-    usage: Usage | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Survey:
-    """Everything that a journal has an entry of, and what of it is provided and in its place, quarantine aside.
+    """Everything that a journal has an entry of, and the usage of what is provided, in its place, not in quarantine.
 
     What is in `uids` and not in `provided` has to be asked for itself.
     """
 
     uids: Collection[Uid]
-    provided: Mapping[Uid, Provided]
+    provided: Mapping[Uid, Usage]

@@ -9,6 +9,7 @@ import kopf
 import pytest
 
 from metrics_storage import errors
+from metrics_storage.controller.consumers import Consumers
 from metrics_storage.controller.kopf_adapter import storage
 from metrics_storage.controller.kopf_adapter.handlers import register
 from metrics_storage.controller.kopf_adapter.startup import build_kopf_settings
@@ -79,6 +80,14 @@ def handlers(reconciler: object) -> dict[str, list[Any]]:
     for handler in registry._changing.get_all_handlers():
         found.setdefault(str(handler.reason or "resume"), []).append(handler)
     return found
+
+
+def test_every_handler_runs_on_the_event_loop() -> None:
+    registry = kopf.OperatorRegistry()
+    register(registry, Failing(Exception()), Bookkeeping(), Consumers(None, None))  # type: ignore[arg-type]
+    handlers = [*registry._changing.get_all_handlers(), *registry._watching.get_all_handlers()]
+    assert len(handlers) == 6
+    assert all(asyncio.iscoroutinefunction(handler.fn) for handler in handlers)
 
 
 @pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)

@@ -68,8 +68,8 @@ class World:
     async def take_over(self, _body: Any) -> None:
         self.taken_over += 1
 
-    async def look_after(self, _body: Any, *, bound: bool, waiting: bool, found: object) -> None:
-        self.looked_after.append((bound, waiting, found))
+    async def look_after(self, _body: Any, *, bound: bool, waiting: bool, usage: object) -> None:
+        self.looked_after.append((bound, waiting, usage))
 
     def monotonic(self) -> float:
         return self.now

@@ -129,6 +129,43 @@ def test_what_is_given_up_but_connected_takes_the_ordinary_way(tmp_path: Path) -
     run(rule())
 
 
+def test_what_was_given_up_while_it_was_connected_does_not_count_later(tmp_path: Path) -> None:
+    async def rule() -> None:
+        async with fleet(tmp_path, 1) as made:
+            body = await placed(made)
+            made.controller.releases.add(made.nodes[0].volume_id)
+            made.controller.releases.add(Uid(body["metadata"]["uid"]))
+            await made.sites.survey()
+            delete(body)
+            await made.leave(0)
+            made.api.objects.pop((NODE_OBJECTS, None, "node-0"))
+            with pytest.raises(NodeLostError):
+                await made.reconciler.finalize(body)
+
+    run(rule())
+
+
+def test_what_is_archived_is_let_go_with_its_node_like_what_was_never_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def rule() -> None:
+        async with fleet(tmp_path, 1, accept_loss_after=1e-9) as made:
+            body = await placed(made)
+            flag(body)
+            await made.reconciler.reconcile(body)
+            assert body["status"]["phase"] == "Quarantined"
+            delete(body)
+            await made.leave(0)
+            made.api.objects.pop((NODE_OBJECTS, None, "node-0"))
+            with pytest.raises(NodeLostError):
+                await made.reconciler.finalize(body)
+            monkeypatch.setattr(absences, "_LOOK_EVERY", -1.0)
+            await made.reconciler.finalize(body)
+            assert "without the archive" not in warnings(made)[-1]
+
+    run(rule())
+
+
 def test_what_is_given_up_waits_until_its_node_is_lost(tmp_path: Path) -> None:
     async def rule() -> None:
         async with fleet(tmp_path, 1) as made:

@@ -1,20 +1,20 @@
 """Where directories go on many nodes, and that the status says so before they are made."""
 
 import asyncio
+import copy
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from metrics_storage.channel import channel_pb2 as pb
-from metrics_storage.controller.fleet.agents import Agent
-from metrics_storage.controller.sweep import Sweep
-from metrics_storage.errors import JournalError, MetricsStorageError, NodeUnavailableError
-from metrics_storage.kube.api import Api
-from metrics_storage.kube.resources import EVENTS, VOLUMES
+from metrics_storage.errors import (
+    JournalError,
+    MetricsStorageError,
+    NodeUnavailableError,
+)
 from metrics_storage.kube.resources import NODES as NODE_OBJECTS
+from metrics_storage.kube.resources import VOLUMES
 from metrics_storage.model.identity import Uid
-from metrics_storage.model.survey import Provided
 from tests.contract.fleet import run
 from tests.unit.fleet.world import fleet
 
@@ -173,6 +173,22 @@ def test_a_directory_of_which_nobody_says_where_it_is_waits_for_who_knows(tmp_pa
     run(rule())
 
 
+def test_a_place_is_chosen_once_whatever_an_old_event_says(tmp_path: Path) -> None:
+    async def rule() -> None:
+        async with fleet(tmp_path) as made:
+            body = made.apply(0)
+            old = copy.deepcopy(body)
+            await made.reconciler.reconcile(body)
+            before = dict(body["status"])
+            await made.leave(0 if before["nodeName"] == "node-0" else 1)
+            made.api.objects.pop((VOLUMES, None, f"ms-{body['metadata']['uid']}"))
+            with pytest.raises(NodeUnavailableError):
+                await made.reconciler.reconcile(old)
+            assert body["status"]["storageVolumeID"] == before["storageVolumeID"]
+
+    run(rule())
+
+
 def test_who_is_on_a_node_that_is_away_waits_for_it(tmp_path: Path) -> None:
     async def rule() -> None:
         async with fleet(tmp_path) as made:
@@ -190,64 +206,6 @@ def test_who_is_on_a_node_that_is_away_waits_for_it(tmp_path: Path) -> None:
             body["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
             with pytest.raises(NodeUnavailableError):
                 await made.reconciler.finalize(body)
-
-    run(rule())
-
-
-def test_a_sweep_asks_each_node_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def rule() -> None:
-        async with fleet(tmp_path) as made:
-            bodies = [made.apply(number) for number in range(6)]
-            for body in bodies:
-                body["metadata"]["finalizers"] = ["metricsstorage.dev/directory"]
-                body["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
-                await made.reconciler.reconcile(body)
-            watched = [body["metadata"]["uid"] for body in bodies]
-            sweep = Sweep(cast("Api", made.api), made.sites, made.reconciler, interval=60, watched=watched.__contains__)
-            await sweep.once()  # Which measures all for the first time.
-            number = 0 if bodies[0]["status"]["nodeName"] == "node-0" else 1
-            (made.directory(number, bodies[0]) / "metrics.json").write_text("{" * 100_000)
-            steps: list[str] = []
-            ask = Agent.ask
-
-            async def asked(agent: Agent, call: pb.Call) -> pb.Result:
-                steps.append(str(call.WhichOneof("step")))
-                return await ask(agent, call)
-
-            monkeypatch.setattr(Agent, "ask", asked)
-            await sweep.once()
-            assert steps == ["survey", "survey", "find", "ensure", "measure"]
-            assert bodies[0]["status"]["usage"]["files"] == 1
-            steps.clear()
-            writes: list[str] = []
-            made.api.before = lambda verb, _resource: writes.append(verb)
-            await sweep.once()
-            assert steps == ["survey", "survey"]
-            assert set(writes) == {"list"}
-
-    run(rule())
-
-
-def test_what_a_survey_repaired_is_told(tmp_path: Path) -> None:
-    async def rule() -> None:
-        async with fleet(tmp_path, 1) as made:
-            body = made.apply(0)
-            body["metadata"]["finalizers"] = ["metricsstorage.dev/directory"]
-            await made.reconciler.reconcile(body)
-            found = Provided(("the directory had vanished",), None)
-            await made.reconciler.look_after(body, bound=True, found=found)
-            events = [item for (resource, _, _), item in made.api.objects.items() if resource == EVENTS]
-            assert [event["message"] for event in events if event["reason"] == "Repaired"] == list(found.repairs)
-
-    run(rule())
-
-
-def test_a_node_that_cannot_be_surveyed_is_left_out(tmp_path: Path) -> None:
-    async def rule() -> None:
-        async with fleet(tmp_path) as made:
-            for agent in list(made.controller.agents)[:1]:
-                agent.end("it is cut")
-            assert len(await made.sites.survey()) == 1
 
     run(rule())
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -91,11 +92,18 @@ class Absences:
         loss = await self.loss_of(volume_id)
         if loss is None:
             return False
-        if await asyncio.to_thread(self._releases.has_any, (uid, volume_id)):
+        is_released = await asyncio.to_thread(self._releases.has_any, (uid, volume_id))
+        if not self._agents.seconds_away(volume_id):
+            return False  # It came back at this moment.
+        if is_released:
             return True
         if evidence or not self._accept_loss_after or loss.node_gone_for is None:
             return False
         return loss.node_gone_for >= self._accept_loss_after
+
+    async def are_there(self, uids_and_volumes: Iterable[Uid]) -> None:
+        """Have none of these given up any more: a word that was said of what is connected does not count later."""
+        await asyncio.to_thread(self._releases.withdraw, uids_and_volumes)
 
     async def _look_at(self, binding: Binding) -> _Look:
         look = self._looks.get(binding)

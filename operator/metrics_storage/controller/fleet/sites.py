@@ -87,11 +87,22 @@ class FleetSites:
     async def survey(self) -> Mapping[Uid, Survey]:
         volume_ids = [agent.volume_id for agent in self._agents]
         found = zip(volume_ids, await asyncio.gather(*map(self._survey, volume_ids)), strict=True)
-        return {volume_id: survey for volume_id, survey in found if survey is not None}
+        surveys = {volume_id: survey for volume_id, survey in found if survey is not None}
+        there = [*surveys, *(uid for survey in surveys.values() for uid in survey.uids)]
+        try:
+            await self._absences.are_there(there)
+        except (MetricsStorageError, OSError) as exc:
+            _log.warning("%s", exc)
+        return surveys
 
     async def _survey(self, volume_id: Uid) -> Survey | None:
+        engine = RemoteEngine(self._agents, volume_id)
         try:
-            return await RemoteEngine(self._agents, volume_id).survey()
+            try:
+                return await engine.survey()
+            except NodeUnavailableError as exc:  # It may take too long, or the agent be older than surveys.
+                _log.info("%s", exc)
+                return Survey(await engine.uids(), {})
         except (MetricsStorageError, OSError) as exc:
             _log.warning("%s", exc)
             return None

@@ -69,7 +69,7 @@ def register(
     if consumers is not None:
 
         @kopf.on.event("persistentvolumeclaims", id=_SELECTED, registry=registry, when=_is_selected)
-        def on_selected(body: kopf.Body, **_: Any) -> None:
+        async def on_selected(body: kopf.Body, **_: Any) -> None:
             consumers.serve(body)
 
 
